@@ -1,0 +1,1 @@
+"""How people reach coilflow: the command line."""

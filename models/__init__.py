@@ -1,0 +1,1 @@
+"""Networks, training, evaluation, bundles and the ensemble; serving imports no torch."""

@@ -1,0 +1,1 @@
+"""A simulated galvanizing line: physics in, coils and events with ground truth out."""

@@ -1,0 +1,119 @@
+"""Coils as they are assembled: identity, order, and ragged readings in columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Truth = Literal["OK", "NOK"]  # what an expert said
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_Positive = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class CoilKey:
+    """Identity of a coil: `coil_id` is the plant's SID as text, unique within a plant."""
+
+    plant: str
+    coil_id: str
+
+
+class Order(BaseModel):
+    """What the customer ordered: the coating band per face and the strip, validated once at the edge."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    zn_min_g_m2: Annotated[float, Field(ge=0)]
+    zn_max_g_m2: _Positive
+    length_m: _Positive | None = None
+    width_mm: _Positive | None = None
+    thickness_mm: _Positive | None = None
+    weight_t: _Positive | None = None
+    material: str | None = None
+    customer: str | None = None
+    tolerance_profile: str | None = None  # name in Settings.tolerance_profiles
+
+    @model_validator(mode="after")
+    def _band_is_open(self) -> "Order":
+        if self.zn_min_g_m2 >= self.zn_max_g_m2:
+            raise ValueError(f"zn_min {self.zn_min_g_m2:g} is not below zn_max {self.zn_max_g_m2:g} g/m²")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoilHeader:
+    """A coil before its readings: who it is, what was ordered, what an expert said of it."""
+
+    key: CoilKey
+    order: Order
+    started_at: datetime | None = None
+    label: Truth | None = None
+    rows_per_face: int | None = None  # as `coil.ended` promised
+    reasons: tuple[str, ...] = ()  # doubts known before assembly, e.g. "deadline"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkRows:
+    """Gauge rows of many coils in columns, in any order, repeats included. R rows.
+
+    `coil` [R] int64 index into the headers that travel beside it; `face` [R] int64, 0 top, 1 bottom;
+    `position` [R] float64 along the strip (TILEID or metres); `mean_g_m2` and `std_g_m2` [R, 9] float64
+    (`std_g_m2` zero where the source has none).
+    """
+
+    coil: IntArray
+    face: IntArray
+    position: FloatArray
+    mean_g_m2: FloatArray
+    std_g_m2: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoilBatch:
+    """B assembled coils with R rows in all, ragged by face; every reading is finite and not negative.
+
+    `face_start` [2B + 1] int64 offsets into the rows: top of coil 0, bottom of coil 0, top of coil 1, ...
+    `grid_row` [R] int64 is a row's index on the face's grid of `grid_rows` [2B] rows (gaps are missing rows).
+    """
+
+    headers: tuple[CoilHeader, ...]
+    revisions: tuple[str, ...]  # SHA-256 of the readings, hex
+    reasons: tuple[tuple[str, ...], ...]
+    face_start: IntArray
+    grid_row: IntArray
+    grid_rows: IntArray
+    mean_g_m2: FloatArray
+    std_g_m2: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.headers)
+
+
+class Limits(BaseModel):
+    """Global limits of the saliency, both in g/m², with their version (the plant's definition, step 2)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    low: Annotated[float, Field(lt=0)]
+    high: _Positive
+    version: str
+
+
+def concat_rows(parts: Sequence[ChunkRows]) -> ChunkRows:
+    """Join row tables that index the same headers."""
+    return ChunkRows(
+        coil=np.concatenate([p.coil for p in parts]),
+        face=np.concatenate([p.face for p in parts]),
+        position=np.concatenate([p.position for p in parts]),
+        mean_g_m2=np.concatenate([p.mean_g_m2 for p in parts]),
+        std_g_m2=np.concatenate([p.std_g_m2 for p in parts]),
+    )

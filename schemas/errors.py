@@ -1,0 +1,33 @@
+"""One hierarchy of errors, each with a sentence for the user and a remedy."""
+
+
+class CoilflowError(Exception):
+    """Something a user can act on: `str()` is one sentence, `remedy` says what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class UsageError(CoilflowError):
+    """The command was called wrongly: a path that is not there, an option that does not fit."""
+
+    exit_code = 2
+
+
+class SourceError(CoilflowError):
+    """A source exists but no coil can be read from it."""
+
+
+class BundleError(CoilflowError):
+    """A model bundle is missing, damaged or does not do what its manifest says."""
+
+
+class StoreError(CoilflowError):
+    """The database cannot be reached, is of another version or refused a step."""
+
+
+class SpecError(UsageError):
+    """A training or experiment specification is wrong."""

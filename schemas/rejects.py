@@ -1,0 +1,25 @@
+"""Bad input as a value: what was wrong, where, what to do, and the bytes as they came."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.coils import CoilKey
+
+Step = Literal["decode", "assemble", "normalize", "score", "decide"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reject:
+    """One coil, or one piece of input that belongs to no coil, that got no verdict."""
+
+    step: Step
+    place: str  # file and line, or topic, partition and offset
+    key: CoilKey | None
+    error: str  # one sentence, no trailing remedy
+    remedy: str
+    original: bytes
+
+    def sentence(self) -> str:
+        """What a user reads: coil, place, fault and remedy in one line."""
+        coil = f"coil {self.key.coil_id}: " if self.key else ""
+        return f"{self.place}: {coil}{self.error}; {self.remedy}"

@@ -1,0 +1,71 @@
+"""All settings of a coilflow service in one typed object, read once at the start."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from schemas.errors import UsageError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+SETTINGS_FILE = "coilflow.toml"
+
+
+class ToleranceProfile(BaseModel):
+    """How strictly a customer's coils are judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Share | None = None  # NOK at or above this p_nok; None: the ensemble's own
+    doubt_margin: Share = 0.05  # UNDECIDED where |p_nok - threshold| is below this
+    min_observed: Share = 0.5  # UNDECIDED where less was measured
+
+
+class Settings(BaseSettings):
+    """Settings of every coilflow service; environment `COILFLOW_*` wins over `coilflow.toml` in the data folder."""
+
+    model_config = SettingsConfigDict(env_prefix="COILFLOW_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    data_dir: Path = Path.home() / ".local" / "share" / "coilflow"  # embedded database, bundles, settings
+    plant: str = "default"  # plant of coils whose source names none
+    database_dsn: str | None = None  # PostgreSQL to write to; None: the embedded one
+    ensemble: Path | None = None  # folder of an ensemble; None: the shipped one
+    threads: Annotated[int, Field(ge=1, le=64)] = 2  # ONNX Runtime threads of one model
+    batch_coils: Annotated[int, Field(ge=1, le=4096)] = 64  # coils scored at once
+    mode: Literal["observe", "announce"] = "announce"
+    destinations: tuple[str, ...] = ()  # outbox destinations, e.g. "kafka:coil.verdicts"
+    tolerance_profiles: dict[str, ToleranceProfile] = {"default": ToleranceProfile()}
+    customer_profiles: dict[str, str] = {}  # customer -> tolerance profile
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: arguments, environment, then the file in the data folder."""
+        folder = init_settings().get("data_dir") or env_settings().get("data_dir") or cls.model_fields["data_dir"].default
+        file = TomlConfigSettingsSource(settings_cls, toml_file=Path(folder).expanduser() / SETTINGS_FILE)
+        return init_settings, env_settings, file
+
+
+def load_settings() -> Settings:
+    """Read settings from the environment and the file; raises UsageError that names the wrong one."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"setting {name}: {first['msg']} (got {first['input']!r})",
+            remedy=f"correct COILFLOW_{name.upper().replace('.', '__')} or the line in {SETTINGS_FILE}",
+        ) from error

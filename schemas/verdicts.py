@@ -1,0 +1,85 @@
+"""Scores and verdicts: what the ensemble said of a coil and what follows for the plant."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.coils import CoilKey, FloatArray
+
+
+class Label(StrEnum):
+    """Verdict on a coil; codes of OPC 40001-101 `ResultEvaluation` in RESULT_EVALUATION."""
+
+    OK = "OK"
+    NOK = "NOK"
+    UNDECIDED = "UNDECIDED"
+
+
+RESULT_EVALUATION = {Label.OK: 1, Label.NOK: 2, Label.UNDECIDED: 3}
+PLANT_LABEL = {Label.OK: 1, Label.NOK: 2, Label.UNDECIDED: 0}  # the plant's MQTT `coilready`
+
+
+class Reason(StrEnum):
+    """Why a verdict deserves a second look; in a verdict as `code: detail`."""
+
+    DOUBT = "doubt"
+    MISSING_ROWS = "missing_rows"
+    LITTLE_OBSERVED = "little_observed"
+    GAUGE_STUCK = "gauge_stuck"
+    GAUGE_OFFSET = "gauge_offset"
+    CLIPPED_CELLS = "clipped_cells"
+    DEADLINE = "deadline"
+    NOT_ENDED = "not_ended"
+    ANOMALY = "anomaly"
+    MEMBERS_SKIPPED = "members_skipped"
+
+    def of(self, detail: str) -> str:
+        """The reason as it stands in a verdict."""
+        return f"{self.value}: {detail}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberId:
+    """Exact identity of one member of an ensemble."""
+
+    model: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberVote:
+    """What one member said of one coil: probability of NOK in [0, 1]."""
+
+    model: str
+    version: str
+    p_nok: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What an ensemble said of a batch of B coils with M members.
+
+    `member_p_nok` [B, M] float64 in [0, 1]; `p_nok` [B] float64 in [0, 1], the members combined.
+    """
+
+    ensemble_version: str
+    threshold: float
+    members: tuple[MemberId, ...]
+    skipped: tuple[str, ...]  # members that cannot take the batch's scale
+    member_p_nok: FloatArray
+    p_nok: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The verdict on one revision of one coil."""
+
+    key: CoilKey
+    revision: str
+    label: Label
+    p_nok: float
+    threshold: float
+    ensemble_version: str
+    members: tuple[MemberVote, ...]
+    observed: float  # share of the expected cells that were measured, 0..1
+    reasons: tuple[str, ...] = ()
+    supersedes: str | None = None  # revision that this one replaces

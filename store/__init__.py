@@ -1,0 +1,1 @@
+"""PostgreSQL: one function per business step, one transaction each."""

@@ -1,0 +1,1 @@
+"""Tests: each name says the promise it keeps."""
