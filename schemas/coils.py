@@ -1,6 +1,7 @@
 """Coils as they are assembled: identity, order, and ragged readings in columns."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -50,6 +51,17 @@ class Order(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a coil was read, and how to get its original bytes back if it is rejected."""
+
+    place: str  # file and line, or topic, partition and offset
+    original: Callable[[], bytes]
+
+
+SIMULATED = Origin(place="simulated", original=bytes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CoilHeader:
     """A coil before its readings: who it is, what was ordered, what an expert said of it."""
 
@@ -59,6 +71,7 @@ class CoilHeader:
     label: Truth | None = None
     rows_per_face: int | None = None  # as `coil.ended` promised
     reasons: tuple[str, ...] = ()  # doubts known before assembly, e.g. "deadline"
+    origin: Origin = SIMULATED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,18 +92,21 @@ class ChunkRows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoilBatch:
-    """B assembled coils with R rows in all, ragged by face; every reading is finite and not negative.
+    """B assembled coils with R rows in all, ragged by face; each face has at least two rows.
 
     `face_start` [2B + 1] int64 offsets into the rows: top of coil 0, bottom of coil 0, top of coil 1, ...
-    `grid_row` [R] int64 is a row's index on the face's grid of `grid_rows` [2B] rows (gaps are missing rows).
+    `position` [R] float64 ascending within a face; `grid_row` [R] int64 is a row's index on the face's grid of `grid_rows` [2B] rows (gaps are missing rows); `expected_rows` [2B] is
+    at least that, more where the line said so.
     """
 
     headers: tuple[CoilHeader, ...]
     revisions: tuple[str, ...]  # SHA-256 of the readings, hex
     reasons: tuple[tuple[str, ...], ...]
     face_start: IntArray
+    position: FloatArray
     grid_row: IntArray
     grid_rows: IntArray
+    expected_rows: IntArray
     mean_g_m2: FloatArray
     std_g_m2: FloatArray
 
@@ -99,21 +115,14 @@ class CoilBatch:
 
 
 class Limits(BaseModel):
-    """Global limits of the saliency, both in g/m², with their version (the plant's definition, step 2)."""
+    """Global limits of the saliency in g/m² (the plant's definition, step 2): data with a version, not a constant."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     low: Annotated[float, Field(lt=0)]
     high: _Positive
-    version: str
 
-
-def concat_rows(parts: Sequence[ChunkRows]) -> ChunkRows:
-    """Join row tables that index the same headers."""
-    return ChunkRows(
-        coil=np.concatenate([p.coil for p in parts]),
-        face=np.concatenate([p.face for p in parts]),
-        position=np.concatenate([p.position for p in parts]),
-        mean_g_m2=np.concatenate([p.mean_g_m2 for p in parts]),
-        std_g_m2=np.concatenate([p.std_g_m2 for p in parts]),
-    )
+    @property
+    def version(self) -> str:
+        """Twelve hex digits over both numbers, so that equal limits have equal versions wherever they came from."""
+        return hashlib.sha256(f"{self.low!r} {self.high!r}".encode()).hexdigest()[:12]

@@ -39,7 +39,9 @@ REQUIRED = ("coil_id", "matrix", "scale")
 def tensor_column(values: Float32Array) -> pa.Array:
     """Wrap float32 [B, 264, 18] as an Arrow fixed-shape tensor column without copying."""
     flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
-    return pa.ExtensionArray.from_storage(TENSOR, pa.FixedSizeListArray.from_arrays(flat, values.shape[1] * values.shape[2]))
+    return pa.ExtensionArray.from_storage(
+        TENSOR, pa.FixedSizeListArray.from_arrays(flat, values.shape[1] * values.shape[2])
+    )
 
 
 def tensor_values(batch: pa.RecordBatch, name: str = "matrix") -> Float32Array:

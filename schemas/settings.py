@@ -53,7 +53,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence: arguments, environment, then the file in the data folder."""
-        folder = init_settings().get("data_dir") or env_settings().get("data_dir") or cls.model_fields["data_dir"].default
+        folder = (
+            init_settings().get("data_dir") or env_settings().get("data_dir") or cls.model_fields["data_dir"].default
+        )
         file = TomlConfigSettingsSource(settings_cls, toml_file=Path(folder).expanduser() / SETTINGS_FILE)
         return init_settings, env_settings, file
 

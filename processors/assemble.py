@@ -1,0 +1,157 @@
+"""Assemble gauge rows, in any order and with repeats, into whole coils."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from processors.gauge import stuck_sensors
+from processors.grid import place_rows
+from processors.results import reject_coil
+from schemas.coils import BoolArray, ChunkRows, CoilBatch, CoilHeader, IntArray
+from schemas.layout import FACES
+from schemas.rejects import Reject
+from schemas.verdicts import Reason
+
+_MIN_ROWS = 2  # the stretch to 264 chunks needs two ends
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assembled:
+    """Coils that are whole enough to be judged, and those that are not."""
+
+    coils: CoilBatch
+    rejects: tuple[Reject, ...]
+
+
+def assemble(rows: ChunkRows, headers: Sequence[CoilHeader]) -> Assembled:
+    """Sort, deduplicate and place the rows of many coils.
+
+    Order, exact repeats and the split of the input change nothing: a row is identified by coil, face and position.
+    Two rows of one place that disagree, a face without rows, or one with a single row reject their coil.
+
+    Args:
+        rows: R rows whose `coil` indexes `headers`.
+        headers: one a coil; a coil without rows is rejected.
+
+    Returns:
+        The coils in the order of `headers`, less the rejects, each with its revision and its doubts.
+    """
+    rows = _sorted(rows)
+    repeat, conflict = _repeats(rows)
+    faults = _conflicts(rows, conflict)
+    rows = _take(rows, ~repeat)
+    count = np.bincount(rows.coil * 2 + rows.face, minlength=2 * len(headers)).astype(np.int64)
+    for coil in np.unique(np.flatnonzero(count < _MIN_ROWS) // 2).tolist():
+        faults.setdefault(coil, _too_few(count[2 * coil : 2 * coil + 2]))
+    good = np.array([i not in faults for i in range(len(headers))], dtype=bool)
+    if faults:
+        rows = _take(rows, good[rows.coil])
+        count = count.reshape(-1, 2)[good].reshape(-1)
+    kept = tuple(header for header, ok in zip(headers, good, strict=True) if ok)
+    rejects = tuple(
+        reject_coil(headers[coil], step="assemble", error=error, remedy=remedy)
+        for coil, (error, remedy) in sorted(faults.items())
+    )
+    return Assembled(coils=_batch(rows, kept, count), rejects=rejects)
+
+
+def _sorted(rows: ChunkRows) -> ChunkRows:
+    order = np.lexsort((rows.position, rows.face, rows.coil))
+    if np.array_equal(order, np.arange(len(order))):
+        return rows
+    return _take(rows, order)
+
+
+def _take(rows: ChunkRows, which: IntArray | BoolArray) -> ChunkRows:
+    return ChunkRows(
+        coil=rows.coil[which],
+        face=rows.face[which],
+        position=rows.position[which],
+        mean_g_m2=rows.mean_g_m2[which],
+        std_g_m2=rows.std_g_m2[which],
+    )
+
+
+def _repeats(rows: ChunkRows) -> tuple[BoolArray, BoolArray]:
+    """Rows that stand at the place of the row before them, and those of them that say something else."""
+    same_place = np.zeros(len(rows.coil), dtype=bool)
+    same_place[1:] = (np.diff(rows.coil) == 0) & (np.diff(rows.face) == 0) & (rows.position[1:] == rows.position[:-1])
+    conflict = np.zeros_like(same_place)
+    at = np.flatnonzero(same_place)
+    if len(at):
+        for values in (rows.mean_g_m2, rows.std_g_m2):
+            now, before = values[at], values[at - 1]
+            conflict[at] |= ~((now == before) | (np.isnan(now) & np.isnan(before))).all(axis=1)
+    return same_place, conflict
+
+
+def _conflicts(rows: ChunkRows, conflict: BoolArray) -> dict[int, tuple[str, str]]:
+    faults: dict[int, tuple[str, str]] = {}
+    for i in np.flatnonzero(conflict).tolist():
+        face, position = FACES[rows.face[i]], rows.position[i]
+        faults.setdefault(
+            int(rows.coil[i]),
+            (
+                f"{face} face has two rows at position {position:g} that disagree",
+                "find out which reading is right and send that one alone",
+            ),
+        )
+    return faults
+
+
+def _too_few(count: IntArray) -> tuple[str, str]:
+    if not count.any():
+        return "there are no readings", "send its tiles, or drop it from the list of coils"
+    face = FACES[int(np.argmin(count))]
+    if count.min() == 0:
+        return f"the {face} face is missing", "send the readings of both faces"
+    return f"the {face} face has 1 row, at least {_MIN_ROWS} are needed", "send the rest of the coil"
+
+
+def _batch(rows: ChunkRows, headers: tuple[CoilHeader, ...], count: IntArray) -> CoilBatch:
+    face_start = np.concatenate(([0], np.cumsum(count)))
+    grid_row, grid_rows = place_rows(rows.position, face_start)
+    promised = np.repeat(np.array([h.rows_per_face or 0 for h in headers], dtype=np.int64), 2)
+    expected_rows = np.maximum(grid_rows, promised)
+    stuck = stuck_sensors(rows.mean_g_m2, face_start)
+    missing = (expected_rows - count).reshape(-1, 2)
+    reasons = []
+    for i, header in enumerate(headers):
+        found = list(header.reasons)
+        if missing[i].any():
+            found.append(
+                Reason.MISSING_ROWS.of(f"{missing[i, 0]} top and {missing[i, 1]} bottom of {expected_rows[2 * i]}")
+            )
+        if i in stuck:
+            found.append(Reason.GAUGE_STUCK.of(", ".join(stuck[i])))
+        reasons.append(tuple(found))
+    return CoilBatch(
+        headers=headers,
+        revisions=_revisions(rows, headers, face_start),
+        reasons=tuple(reasons),
+        face_start=face_start,
+        position=rows.position,
+        grid_row=grid_row,
+        grid_rows=grid_rows,
+        expected_rows=expected_rows,
+        mean_g_m2=rows.mean_g_m2,
+        std_g_m2=rows.std_g_m2,
+    )
+
+
+def _revisions(rows: ChunkRows, headers: Sequence[CoilHeader], face_start: IntArray) -> tuple[str, ...]:
+    """SHA-256 over the band, the faces' row counts and every position and reading, as little-endian float64."""
+    position = np.ascontiguousarray(rows.position, dtype="<f8")
+    readings = [np.ascontiguousarray(v, dtype="<f8") for v in (rows.mean_g_m2, rows.std_g_m2)]
+    revisions = []
+    for i, header in enumerate(headers):
+        low, middle, high = face_start[2 * i : 2 * i + 3].tolist()
+        head = np.array([header.order.zn_min_g_m2, header.order.zn_max_g_m2, middle - low, high - middle], dtype="<f8")
+        digest = hashlib.sha256(head.tobytes())
+        digest.update(position[low:high])
+        for values in readings:
+            digest.update(values[low:high])
+        revisions.append(digest.hexdigest())
+    return tuple(revisions)

@@ -1,0 +1,94 @@
+"""Turn scores into verdicts by the order's tolerance profile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from schemas.matrices import keys_of
+from schemas.readings import ipc_bytes
+from schemas.rejects import Reject
+from schemas.settings import ToleranceProfile
+from schemas.verdicts import Label, MemberVote, Reason, Scores, Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided:
+    """One verdict a coil in the order of the batch, less the coils that could not be decided."""
+
+    verdicts: tuple[Verdict, ...]
+    rejects: tuple[Reject, ...]
+
+
+def decide(
+    batch: pa.RecordBatch,
+    scores: Scores,
+    *,
+    profiles: Mapping[str, ToleranceProfile],
+    customer_profiles: Mapping[str, str],
+    place: str,
+) -> Decided:
+    """Decide each coil of a scored batch.
+
+    NOK at or above the threshold of the coil's tolerance profile (the order's, else its customer's, else `default`; a
+    profile without a threshold takes the ensemble's). UNDECIDED where the probability lies within the profile's doubt
+    margin of the threshold, or where less than its `min_observed` was measured. A profile that the settings do not know
+    rejects its coil.
+
+    Args:
+        batch: the B coils that were scored.
+        scores: of the same coils, in the same order.
+        profiles: tolerance profiles by name; holds `default`.
+        customer_profiles: customer -> name of a profile.
+        place: where the batch came from, for rejects.
+    """
+    verdicts: list[Verdict] = []
+    rejects: list[Reject] = []
+    given = batch.select(["revision", "observed", "reasons", "customer", "tolerance_profile"]).to_pylist()
+    for i, (key, coil) in enumerate(zip(keys_of(batch), given, strict=True)):
+        name = coil["tolerance_profile"] or customer_profiles.get(coil["customer"], "default")
+        profile = profiles.get(name)
+        if profile is None:
+            rejects.append(
+                Reject(
+                    step="decide",
+                    place=place,
+                    key=key,
+                    error=f"tolerance profile {name!r} is not in the settings, known: {', '.join(sorted(profiles))}",
+                    remedy="define it under tolerance_profiles, or correct the order",
+                    original=ipc_bytes(batch.slice(i, 1)),
+                )
+            )
+            continue
+        p_nok = float(scores.p_nok[i])
+        threshold = scores.threshold if profile.threshold is None else profile.threshold
+        label, doubts = _label(p_nok, threshold, coil["observed"], profile)
+        skipped = [Reason.MEMBERS_SKIPPED.of(", ".join(scores.skipped))] if scores.skipped else []
+        verdicts.append(
+            Verdict(
+                key=key,
+                revision=coil["revision"],
+                label=label,
+                p_nok=p_nok,
+                threshold=threshold,
+                ensemble_version=scores.ensemble_version,
+                members=tuple(
+                    MemberVote(model=m.model, version=m.version, p_nok=float(p))
+                    for m, p in zip(scores.members, scores.member_p_nok[i], strict=True)
+                ),
+                observed=coil["observed"],
+                reasons=(*(coil["reasons"] or ()), *doubts, *skipped),
+            )
+        )
+    return Decided(verdicts=tuple(verdicts), rejects=tuple(rejects))
+
+
+def _label(p_nok: float, threshold: float, observed: float, profile: ToleranceProfile) -> tuple[Label, list[str]]:
+    doubts = []
+    if abs(p_nok - threshold) < profile.doubt_margin:
+        doubts.append(Reason.DOUBT.of(f"p_nok {p_nok:.3f} is within {profile.doubt_margin:g} of {threshold:.3f}"))
+    if observed < profile.min_observed:
+        doubts.append(Reason.LITTLE_OBSERVED.of(f"{observed:.0%} measured, {profile.min_observed:.0%} wanted"))
+    if doubts:
+        return Label.UNDECIDED, doubts
+    return (Label.NOK if p_nok >= threshold else Label.OK), doubts

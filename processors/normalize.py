@@ -1,0 +1,171 @@
+"""Normalise coils to 264 × 18 saliency matrices, exactly as the plant defines them.
+
+1. Calibration runs are set to `zn_min` and not counted as observed.
+2. Saliency: 0 in the band, (v - zn_min)/|L| below it, (v - zn_max)/|H| above, clipped to [-1, 1].
+3. 264 chunks along the length: up to 264 rows are stretched, row i of n at i * 263 / (n - 1), linearly between; more
+   are averaged inside 264 equal chunks, with the standard deviation inside each as spread.
+4. Faces side by side: columns 0-8 top, 9-17 bottom.
+"""
+
+from dataclasses import dataclass
+from itertools import compress
+
+import numpy as np
+import pyarrow as pa
+
+from processors.calibration import calibration_runs
+from processors.results import reject_coil
+from processors.stretch import stretch
+from schemas.coils import BoolArray, CoilBatch, FloatArray, Limits
+from schemas.layout import FACES, MATRIX_ROWS, MATRIX_SHAPE, SENSORS_PER_FACE
+from schemas.matrices import matrix_batch
+from schemas.rejects import Reject
+from schemas.verdicts import Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Normalized:
+    """Matrices as one Arrow batch of `schemas.matrices.MATRIX_BATCH`, and the coils that could not be normalised."""
+
+    batch: pa.RecordBatch
+    rejects: tuple[Reject, ...]
+
+
+def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
+    """Turn B assembled coils into matrices against the global limits.
+
+    A reading that is NaN, infinite or negative rejects its coil. Each coil's result is independent of the others in
+    the batch. Cells outside the limits are clipped and named in the coil's reasons.
+
+    Args:
+        coils: assembled coils.
+        limits: global limits in g/m², of the ensemble that will score.
+
+    Returns:
+        `matrix` and `spread` float32 [B, 264, 18] in units of the limits, `observed` as share of the expected cells.
+    """
+    rejects, good = _unreadable(coils)
+    if rejects:
+        coils = take_coils(coils, good)
+    size, count = len(coils), np.diff(coils.face_start)
+    low, high = _bands(coils)
+    runs = calibration_runs(coils.mean_g_m2, low, coils.face_start)
+    below, above = np.repeat(low, count)[:, None], np.repeat(high, count)[:, None]
+    value = np.where(runs, below, coils.mean_g_m2)
+    under, over = np.minimum(value - below, 0.0), np.maximum(value - above, 0.0)
+    raw = under / -limits.low + over / limits.high
+    saliency = np.clip(raw, -1.0, 1.0)
+    spread = _spread(coils.std_g_m2, under, over, limits)
+    matrix, matrix_spread = stretch(saliency, spread, coils.face_start, coils.grid_row, coils.grid_rows)
+    outside = _per_coil((raw != saliency).sum(axis=1), coils)
+    measured = _per_coil((~runs).sum(axis=1), coils)
+    expected = coils.expected_rows.reshape(-1, 2).sum(axis=1) * SENSORS_PER_FACE
+    orders = [header.order for header in coils.headers]
+    batch = matrix_batch(
+        keys=[header.key for header in coils.headers],
+        revisions=coils.revisions,
+        matrix=_side_by_side(matrix, size),
+        spread=_side_by_side(matrix_spread, size),
+        observed=measured / expected,
+        scale="limits",
+        columns={
+            "zn_min": [o.zn_min_g_m2 for o in orders],
+            "zn_max": [o.zn_max_g_m2 for o in orders],
+            "length_m": [o.length_m for o in orders],
+            "limits_version": [limits.version] * size,
+            "label": [header.label for header in coils.headers],
+            "customer": [o.customer for o in orders],
+            "tolerance_profile": [o.tolerance_profile for o in orders],
+            "reasons": [
+                [*given, *([Reason.CLIPPED_CELLS.of(f"{n} readings outside the limits")] if n else [])]
+                for given, n in zip(coils.reasons, outside.tolist(), strict=True)
+            ],
+        },
+    )
+    return Normalized(batch=batch, rejects=rejects)
+
+
+def measure_limits(coils: CoilBatch) -> tuple[float, float]:
+    """Lowest `v - zn_min` and highest `v - zn_max` over a population, in g/m², after the calibration rule."""
+    low, high = _bands(coils)
+    count = np.diff(coils.face_start)
+    runs = calibration_runs(coils.mean_g_m2, low, coils.face_start)
+    below = np.repeat(low, count)[:, None]
+    value = np.where(runs, below, coils.mean_g_m2)
+    return float((value - below).min()), float((value - np.repeat(high, count)[:, None]).max())
+
+
+def _bands(coils: CoilBatch) -> tuple[FloatArray, FloatArray]:
+    """`zn_min` and `zn_max` of each face, [2B] each, g/m²."""
+    low = np.array([h.order.zn_min_g_m2 for h in coils.headers], dtype=np.float64)
+    high = np.array([h.order.zn_max_g_m2 for h in coils.headers], dtype=np.float64)
+    return np.repeat(low, 2), np.repeat(high, 2)
+
+
+def _unreadable(coils: CoilBatch) -> tuple[tuple[Reject, ...], BoolArray]:
+    good = np.ones(len(coils), dtype=bool)
+    values = coils.mean_g_m2
+    if np.isfinite(values.sum()) and np.isfinite(coils.std_g_m2.sum()) and (not values.size or values.min() >= 0):
+        return (), good
+    bad = ~(np.isfinite(values) & (values >= 0) & np.isfinite(coils.std_g_m2) & (coils.std_g_m2 >= 0))
+    coil_of_row = np.repeat(np.arange(2 * len(coils)) // 2, np.diff(coils.face_start))
+    rejects = []
+    for row in np.flatnonzero(bad.any(axis=1)).tolist():
+        coil = int(coil_of_row[row])
+        if not good[coil]:
+            continue
+        good[coil] = False
+        sensor = int(np.argmax(bad[row]))
+        face = int(np.searchsorted(coils.face_start, row, side="right") - 1) % 2
+        value = values[row, sensor]
+        what = "negative" if value < 0 else "not a finite number"
+        rejects.append(
+            reject_coil(
+                coils.headers[coil],
+                step="normalize",
+                error=f"{FACES[face]} face, row {coils.grid_row[row] + 1}, sensor {sensor + 1}: {value:g} g/m² is {what}"
+                if not np.isfinite(value) or value < 0
+                else f"{FACES[face]} face, row {coils.grid_row[row] + 1}, sensor {sensor + 1}: the deviation is no number",
+                remedy="send the reading again, or leave the whole row out",
+            )
+        )
+    return tuple(rejects), good
+
+
+def take_coils(coils: CoilBatch, which: BoolArray) -> CoilBatch:
+    """Keep the coils marked in `which` [B]."""
+    faces = np.repeat(which, 2)
+    rows = np.repeat(faces, np.diff(coils.face_start))
+
+    return CoilBatch(
+        headers=tuple(compress(coils.headers, which)),
+        revisions=tuple(compress(coils.revisions, which)),
+        reasons=tuple(compress(coils.reasons, which)),
+        face_start=np.concatenate(([0], np.cumsum(np.diff(coils.face_start)[faces]))),
+        position=coils.position[rows],
+        grid_row=coils.grid_row[rows],
+        grid_rows=coils.grid_rows[faces],
+        expected_rows=coils.expected_rows[faces],
+        mean_g_m2=coils.mean_g_m2[rows],
+        std_g_m2=coils.std_g_m2[rows],
+    )
+
+
+def _spread(std_g_m2: FloatArray, under: FloatArray, over: FloatArray, limits: Limits) -> FloatArray | None:
+    """Standard deviation of the saliency to first order: |ds/dv| of the reading's, so zero inside the band."""
+    if not std_g_m2.any():
+        return None
+    return std_g_m2 * ((under < 0) / -limits.low + (over > 0) / limits.high)
+
+
+def _per_coil(per_row: "np.ndarray[tuple[int], np.dtype[np.int64]]", coils: CoilBatch) -> FloatArray:
+    if not len(coils):
+        return np.zeros(0)
+    total: FloatArray = np.add.reduceat(per_row, coils.face_start[:-1:2])
+    return total
+
+
+def _side_by_side(faces: FloatArray, size: int) -> "np.ndarray[tuple[int, int, int], np.dtype[np.float32]]":
+    """[2B, 264, 9] -> [B, 264, 18]: top, then bottom."""
+    paired = faces.reshape(size, len(FACES), MATRIX_ROWS, SENSORS_PER_FACE).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(paired, dtype=np.float32).reshape(size, *MATRIX_SHAPE)
