@@ -1,0 +1,116 @@
+"""The gauge: readings of the true coating, with noise, calibrations, stuck and offset sensors."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from plant.settings import GaugeSettings
+from schemas.coils import FloatArray, IntArray
+from schemas.layout import SENSORS_PER_FACE
+
+FaultKind = Literal[
+    "calibration", "gauge_stuck", "gauge_offset", "rows_missing", "rows_repeated", "row_partial", "conflict"
+]
+_CALIBRATED_SENSORS = (1, 1, 1, 1, 1, 2, 2, 3, 9, 9)  # at once, as often as they stand here
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GaugeFault:
+    """Ground truth of what the gauge or the recording did: rows and sensors are inclusive, the face 0 or 1."""
+
+    kind: FaultKind
+    face: int
+    first_row: int
+    last_row: int
+    first_sensor: int = 0
+    last_sensor: int = SENSORS_PER_FACE - 1
+    amount: float = 0.0  # of an offset, relative
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readings:
+    """What the gauge reports of one coil, g/m² to two decimals: `mean`, `low`, `high` [2, n, 9], `count` [2, n]."""
+
+    mean: FloatArray
+    low: FloatArray
+    high: FloatArray
+    count: IntArray
+    faults: tuple[GaugeFault, ...]
+
+
+def measure(rng: np.random.Generator, coating_g_m2: FloatArray, gauge: GaugeSettings) -> Readings:
+    """Measure a coil whose true coating is [2, n, 9] in g/m²."""
+    shape = coating_g_m2.shape
+    noise = gauge.noise_share * float(rng.lognormal(0.0, 0.7))
+    bias = 0.4 * noise * rng.standard_normal((2, 1, SENSORS_PER_FACE))
+    mean = coating_g_m2 * (1.0 + bias + noise * rng.standard_normal(shape))
+    faults = [*_calibrate(rng, mean, gauge), *_misread(rng, mean, gauge)]
+    np.maximum(mean, 0.0, out=mean)
+    spread = mean * (0.01 + 3.0 * noise) * (0.3 + rng.random((2, *shape)))
+    return Readings(
+        mean=np.round(mean, 2),
+        low=np.round(np.maximum(mean - spread[0], 0.0), 2),
+        high=np.round(mean + spread[1], 2),
+        count=rng.integers(24, 49, shape[:2]),
+        faults=tuple(faults),
+    )
+
+
+def _calibrate(rng: np.random.Generator, mean: FloatArray, gauge: GaugeSettings) -> list[GaugeFault]:
+    """Let sensors calibrate in mid-coil: a short run that reads near zero, its first and last tile only in part."""
+    faults: list[GaugeFault] = []
+    rows = mean.shape[1]
+    for face in range(2):
+        if rng.random() >= gauge.calibrations_per_face:
+            continue
+        sensors = _CALIBRATED_SENSORS[int(rng.integers(len(_CALIBRATED_SENSORS)))]
+        first = int(rng.integers(SENSORS_PER_FACE - sensors + 1))
+        run = int(rng.integers(1, min(6, rows - 2)))
+        start = int(rng.integers(1, rows - run))
+        place = mean[face, start : start + run, first : first + sensors]
+        zero = rng.uniform(0.0, 4.0, place.shape)
+        if run > 2:
+            zero[0] = np.maximum(zero[0], place[0] * rng.uniform(0.05, 0.6))
+            zero[-1] = np.maximum(zero[-1], place[-1] * rng.uniform(0.05, 0.6))
+        place[:] = zero
+        faults.append(
+            GaugeFault(
+                kind="calibration",
+                face=face,
+                first_row=start,
+                last_row=start + run - 1,
+                first_sensor=first,
+                last_sensor=first + sensors - 1,
+            )
+        )
+    return faults
+
+
+def _misread(rng: np.random.Generator, mean: FloatArray, gauge: GaugeSettings) -> list[GaugeFault]:
+    """Let one sensor stick or read off."""
+    rows = mean.shape[1]
+    stuck, offset = rng.random(2) < (gauge.stuck_share, gauge.offset_share)
+    face, sensor = int(rng.integers(2)), int(rng.integers(SENSORS_PER_FACE))
+    faults: list[GaugeFault] = []
+    if offset:
+        amount = float(rng.uniform(0.06, 0.2) * rng.choice((-1.0, 1.0)))
+        mean[face, :, sensor] *= 1.0 + amount
+        faults.append(_fault("gauge_offset", face, 0, rows - 1, sensor, amount))
+    if stuck:
+        row = int(rng.integers(0, rows // 2))
+        mean[face, row:, sensor] = mean[face, row, sensor]
+        faults.append(_fault("gauge_stuck", face, row, rows - 1, sensor, 0.0))
+    return faults
+
+
+def _fault(kind: FaultKind, face: int, first_row: int, last_row: int, sensor: int, amount: float) -> GaugeFault:
+    return GaugeFault(
+        kind=kind,
+        face=face,
+        first_row=first_row,
+        last_row=last_row,
+        first_sensor=sensor,
+        last_sensor=sensor,
+        amount=amount,
+    )

@@ -1,0 +1,61 @@
+"""Settings of the simulated line, its gauge and its expert; units stand in the names."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+# Order bands per face, g/m², as published samples of the plant's tables show them.
+BANDS_G_M2: tuple[tuple[float, float], ...] = (
+    (40.0, 55.0),
+    (60.0, 80.0),
+    (100.0, 120.0),
+    (155.0, 175.0),
+    (215.0, 258.0),
+)
+CUSTOMERS: tuple[str, ...] = tuple(f"C{number:02d}" for number in range(1, 13))
+MATERIALS: tuple[str, ...] = ("DX51D+Z", "S250GD+Z", "S320GD+Z", "S350GD+Z", "HX340LAD+Z")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GaugeSettings:
+    """How well the gauge measures and what goes wrong between gauge and table; shares are 0..1 of coils."""
+
+    noise_share: float = 0.006  # median standard deviation of a tile's mean, relative to its coating
+    calibrations_per_face: float = 0.2  # about 305 of 4,640 sensor tracks had one
+    stuck_share: float = 0.004  # a sensor repeats one value to the end of the coil
+    offset_share: float = 0.004  # a sensor reads a constant amount too much or too little
+    missing_share: float = 0.03  # some rows were never recorded
+    repeated_share: float = 0.03  # some rows were recorded twice, alike
+    damaged_share: float = 0.0  # a partial row, or a repeat that disagrees: nobody can assess these
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpertSettings:
+    """The human judge: what counts as a relevant section, where it is forgiven, and how often the judge errs."""
+
+    threshold: float = 0.15  # badness at which the median customer's coil is NOK
+    relevance: float = 0.015  # relative deviation from the band that nobody looks at
+    excess_weight: float = 0.3  # too much zinc costs the mill, not the customer
+    edge_weight: float = 0.45  # outermost sensor against the middle
+    forgiven_head_m: float = 45.0  # median length of head that is judged leniently
+    forgiven_tail_m: float = 12.0
+    strictness_spread: float = 0.22  # of log threshold between the strictest and the median customer
+    judgement_noise: float = 0.12  # standard deviation of log badness, coil by coil
+    lapse_share: float = 0.008  # labels that are simply wrong
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineSettings:
+    """One galvanizing line as it runs for a while."""
+
+    plant: str = "plant-1"
+    line: int = 1
+    started_at: datetime = datetime(2026, 1, 5, 6, tzinfo=UTC)  # of the first coil
+    defect_share: float = 0.035  # of coils with an injected defect; 0.45 gives about a third NOK for training
+    restlessness: float = 1.0  # scales every benign disturbance; 0 is a line at rest
+    drift_per_1000_coils: float = 0.0  # relative change of coating as knives and gauge age
+    gauge: GaugeSettings = field(default_factory=GaugeSettings)
+    expert: ExpertSettings = field(default_factory=ExpertSettings)
+
+
+PRODUCTION = LineSettings()
+TRAINING = LineSettings(defect_share=0.45)  # about a third of the coils NOK
