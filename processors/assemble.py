@@ -1,8 +1,8 @@
 """Assemble gauge rows, in any order and with repeats, into whole coils."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,22 +10,38 @@ from processors.gauge import stuck_sensors
 from processors.grid import place_rows
 from processors.results import reject_coil
 from schemas.coils import BoolArray, ChunkRows, CoilBatch, CoilHeader, IntArray
-from schemas.layout import FACES
+from schemas.layout import FACES, SENSORS_PER_FACE
 from schemas.rejects import Reject
 from schemas.verdicts import Reason
 
 _MIN_ROWS = 2  # the stretch to 264 chunks needs two ends
 
 
+NO_COILS = CoilBatch(
+    headers=(),
+    revisions=(),
+    reasons=(),
+    face_start=np.zeros(1, dtype=np.int64),
+    position=np.zeros(0),
+    grid_row=np.zeros(0, dtype=np.int64),
+    grid_rows=np.zeros(0, dtype=np.int64),
+    expected_rows=np.zeros(0, dtype=np.int64),
+    mean_g_m2=np.zeros((0, SENSORS_PER_FACE)),
+    std_g_m2=np.zeros((0, SENSORS_PER_FACE)),
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assembled:
     """Coils that are whole enough to be judged, and those that are not."""
 
-    coils: CoilBatch
-    rejects: tuple[Reject, ...]
+    coils: CoilBatch = NO_COILS
+    rejects: tuple[Reject, ...] = ()
 
 
-def assemble(rows: ChunkRows, headers: Sequence[CoilHeader]) -> Assembled:
+def assemble(
+    rows: ChunkRows, headers: Sequence[CoilHeader], faults: Mapping[int, tuple[str, str]] | None = None
+) -> Assembled:
     """Sort, deduplicate and place the rows of many coils.
 
     Order, exact repeats and the split of the input change nothing: a row is identified by coil, face and position.
@@ -34,25 +50,27 @@ def assemble(rows: ChunkRows, headers: Sequence[CoilHeader]) -> Assembled:
     Args:
         rows: R rows whose `coil` indexes `headers`.
         headers: one a coil; a coil without rows is rejected.
+        faults: what decoding found wrong, index of the coil -> (error, remedy); these coils are rejected.
 
     Returns:
         The coils in the order of `headers`, less the rejects, each with its revision and its doubts.
     """
     rows = _sorted(rows)
     repeat, conflict = _repeats(rows)
-    faults = _conflicts(rows, conflict)
+    found = _conflicts(rows, conflict) | dict(faults or {})
     rows = _take(rows, ~repeat)
     count = np.bincount(rows.coil * 2 + rows.face, minlength=2 * len(headers)).astype(np.int64)
     for coil in np.unique(np.flatnonzero(count < _MIN_ROWS) // 2).tolist():
-        faults.setdefault(coil, _too_few(count[2 * coil : 2 * coil + 2]))
-    good = np.array([i not in faults for i in range(len(headers))], dtype=bool)
-    if faults:
+        found.setdefault(coil, _too_few(count[2 * coil : 2 * coil + 2]))
+    good = np.array([i not in found for i in range(len(headers))], dtype=bool)
+    if found:
         rows = _take(rows, good[rows.coil])
+        rows = replace(rows, coil=(np.cumsum(good) - 1)[rows.coil])
         count = count.reshape(-1, 2)[good].reshape(-1)
     kept = tuple(header for header, ok in zip(headers, good, strict=True) if ok)
     rejects = tuple(
-        reject_coil(headers[coil], step="assemble", error=error, remedy=remedy)
-        for coil, (error, remedy) in sorted(faults.items())
+        reject_coil(headers[coil], step="decode" if coil in (faults or {}) else "assemble", error=error, remedy=remedy)
+        for coil, (error, remedy) in sorted(found.items())
     )
     return Assembled(coils=_batch(rows, kept, count), rejects=rejects)
 
@@ -150,8 +168,8 @@ def _revisions(rows: ChunkRows, headers: Sequence[CoilHeader], face_start: IntAr
         low, middle, high = face_start[2 * i : 2 * i + 3].tolist()
         head = np.array([header.order.zn_min_g_m2, header.order.zn_max_g_m2, middle - low, high - middle], dtype="<f8")
         digest = hashlib.sha256(head.tobytes())
-        digest.update(position[low:high])
+        digest.update(position[low:high].tobytes())
         for values in readings:
-            digest.update(values[low:high])
+            digest.update(values[low:high].tobytes())
         revisions.append(digest.hexdigest())
     return tuple(revisions)

@@ -117,19 +117,22 @@ def _unreadable(coils: CoilBatch) -> tuple[tuple[Reject, ...], BoolArray]:
         good[coil] = False
         sensor = int(np.argmax(bad[row]))
         face = int(np.searchsorted(coils.face_start, row, side="right") - 1) % 2
-        value = values[row, sensor]
-        what = "negative" if value < 0 else "not a finite number"
+        place = f"{FACES[face]} face, row {coils.grid_row[row] + 1}, sensor {sensor + 1}"
         rejects.append(
             reject_coil(
                 coils.headers[coil],
                 step="normalize",
-                error=f"{FACES[face]} face, row {coils.grid_row[row] + 1}, sensor {sensor + 1}: {value:g} g/m² is {what}"
-                if not np.isfinite(value) or value < 0
-                else f"{FACES[face]} face, row {coils.grid_row[row] + 1}, sensor {sensor + 1}: the deviation is no number",
+                error=f"{place}: {_what_is_wrong(values[row, sensor])}",
                 remedy="send the reading again, or leave the whole row out",
             )
         )
     return tuple(rejects), good
+
+
+def _what_is_wrong(value: float) -> str:
+    if not np.isfinite(value):
+        return f"{value:g} g/m² is not a finite number"
+    return f"{value:g} g/m² is negative" if value < 0 else "the standard deviation is no number from 0 up"
 
 
 def take_coils(coils: CoilBatch, which: BoolArray) -> CoilBatch:

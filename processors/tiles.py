@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.coils import BoolArray, ChunkRows, FloatArray, IntArray
 from schemas.layout import FACES, GAUGE, SENSORS_PER_FACE
@@ -56,7 +55,8 @@ def fold_tiles(tiles: Tiles) -> Folded:
         faults.setdefault(
             int(coil[i]),
             (
-                f"{FACES[face[i]]} face has two tiles {tile_id[i]:g} that disagree ({value[i - 1]:g} and {value[i]:g} g/m²)",
+                f"{FACES[face[i]]} face has two tiles {tile_id[i]:g} that disagree: "
+                f"{value[i - 1]:g} and {value[i]:g} g/m²",
                 "find out which reading is right and send that one alone",
             ),
         )
@@ -89,10 +89,9 @@ def fold_tiles(tiles: Tiles) -> Folded:
     return Folded(rows=rows, faults=faults)
 
 
-def faces_of(mid: npt.NDArray[np.object_]) -> IntArray:
-    """Face of each MID: 0 top (1234), 1 bottom (1243), -1 any other."""
-    names = {GAUGE.top_mid.encode(): 0, GAUGE.bottom_mid.encode(): 1}
-    return np.array([names.get(m, -1) for m in mid], dtype=np.int64)
+def face_of_mid(mid: bytes) -> int:
+    """Face of a MID: 0 top (1234), 1 bottom (1243), -1 any other."""
+    return {GAUGE.top_mid.encode(): 0, GAUGE.bottom_mid.encode(): 1}.get(mid.strip(), -1)
 
 
 def _unplaced(tiles: Tiles) -> dict[int, tuple[str, str]]:

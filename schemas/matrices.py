@@ -1,6 +1,6 @@
 """The coil matrix batch in Arrow: what `normalize` writes and `score` reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -64,7 +64,7 @@ def matrix_batch(
     spread: Float32Array,
     observed: FloatArray,
     scale: Scale,
-    columns: dict[str, Sequence[Any]] | None = None,
+    columns: Mapping[str, Sequence[Any]] | None = None,
 ) -> pa.RecordBatch:
     """Build a batch of MATRIX_BATCH from arrays of B coils; `columns` names the nullable ones, the rest are null."""
     size = len(keys)

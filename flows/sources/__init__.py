@@ -1,0 +1,1 @@
+"""Everything that coilflow can read coils from."""

@@ -1,0 +1,97 @@
+"""A file of chunk events as a source: one CloudEvent a line."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from flows.sources.columns import grouped
+from flows.sources.spill import gathered, is_contiguous, parts_for, whole_groups
+from processors.assemble import Assembled
+from processors.chunks import CoilEvents, coils_from_events
+from processors.decode import ChunkEvent, EventFault, decode_event
+from schemas.coils import CoilKey, Origin
+from schemas.rejects import Reject
+
+_MAX_EVENTS = 20_000  # a coil with more is rejected, so that one coil cannot fill the memory
+_LINES = 16_384  # read at once
+_KEY = "_key"
+
+
+def read_events(path: Path) -> Iterator[Assembled]:
+    """Assemble the coils of an events file, block by block, in memory that does not grow with their number.
+
+    Where the events of a coil do not stand together they are sorted on disk. A line that names no coil is a reject of
+    its own; one that names its coil but breaks its contract rejects the coil.
+    """
+    rejects: list[Reject] = []
+    batches = _lines(path, rejects)
+    if not is_contiguous(batch.column(_KEY) for batch in _lines(path, [])):
+        batches = gathered(batches, key=_KEY, parts=parts_for(path.stat().st_size))
+    for block in whole_groups(batches, key=_KEY, at_most=_MAX_EVENTS + 1):
+        yield _assembled(block, path.name)
+        yield Assembled(rejects=tuple(rejects))
+        rejects.clear()
+    yield Assembled(rejects=tuple(rejects))
+
+
+def _lines(path: Path, rejects: list[Reject]) -> Iterator[pa.RecordBatch]:
+    """Lines that name a coil, with its key; the others go to `rejects`."""
+    with path.open("rb") as handle:
+        numbered = enumerate(handle, start=1)
+        while chunk := list(islice(numbered, _LINES)):
+            keys, kept = [], []
+            for number, line in chunk:
+                if not line.strip():
+                    continue
+                event = decode_event(line)
+                if event.key is None and isinstance(event, EventFault):
+                    rejects.append(
+                        Reject(
+                            step="decode",
+                            place=f"{path.name}, line {number}",
+                            key=None,
+                            error=event.error,
+                            remedy=event.remedy,
+                            original=line,
+                        )
+                    )
+                elif event.key is not None:
+                    keys.append(f"{event.key.plant}\x1f{event.key.coil_id}".encode())
+                    kept.append((number, line))
+            yield pa.RecordBatch.from_arrays(
+                [
+                    pa.array([number for number, _ in kept], type=pa.int64()),
+                    pa.array([line for _, line in kept], type=pa.binary()),
+                    pa.array(keys, type=pa.binary()),
+                ],
+                names=["number", "line", _KEY],
+            )
+
+
+def _assembled(block: pa.RecordBatch, name: str) -> Assembled:
+    keys, coil = grouped(block.column(_KEY))
+    starts = np.searchsorted(coil, np.arange(len(keys) + 1))
+    lines, numbers = block.column("line").to_pylist(), block.column("number").to_pylist()
+    coils = []
+    for i, key in enumerate(keys):
+        mine = lines[starts[i] : starts[i + 1]]
+        plant, coil_id = key.decode().split("\x1f", 1)
+        decoded = [decode_event(line) for line in mine]
+        faults = [(e.error, e.remedy) for e in decoded if isinstance(e, EventFault)]
+        if len(mine) > _MAX_EVENTS:
+            faults.append(
+                (f"the coil has more than {_MAX_EVENTS} events", "check its coil_id: many coils seem to share it")
+            )
+        coils.append(
+            CoilEvents(
+                key=CoilKey(plant=plant, coil_id=coil_id),
+                origin=Origin(place=f"{name}, line {numbers[starts[i]]}", original=partial(b"".join, mine)),
+                events=tuple(e for e in decoded if isinstance(e, ChunkEvent)),
+                fault=faults[0] if faults else None,
+            )
+        )
+    return coils_from_events(coils)

@@ -1,0 +1,16 @@
+-- name: plant_table
+-- Whether the plant's table can be seen by its bare name.
+select 1 from pg_catalog.pg_class where oid = to_regclass(quote_ident(%(table)s));
+
+-- name: plant_column
+select 1 from pg_catalog.pg_attribute
+where attrelid = to_regclass(quote_ident(%(table)s)) and attname = %(column)s and not attisdropped;
+
+-- name: plant_coils
+copy (select * from "V_Coils" order by "SID") to stdout with (format csv, header);
+
+-- name: plant_tiles
+copy (select * from "GR_QPValues" order by "COILID", "MID", "TILEID") to stdout with (format csv, header);
+
+-- name: plant_tiles_by_plant
+copy (select * from "GR_QPValues" order by "PLANT", "COILID", "MID", "TILEID") to stdout with (format csv, header);
