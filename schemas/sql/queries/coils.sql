@@ -1,0 +1,20 @@
+-- name: counts
+-- `duplicated` counts verdicts beyond the first of a revision and role: the unique constraint keeps it at nought, and
+-- this proves it.
+select
+    (select count(*) from coilflow.coils) as coils,
+    (select count(*) from coilflow.coils where state = 'open') as open,
+    (select count(*) from coilflow.coils where state = 'decided') as decided,
+    (select count(*) from coilflow.coils where state = 'dead_lettered') as dead_lettered,
+    (select count(*) from coilflow.verdicts where role = 'champion') as verdicts,
+    (select count(*) from coilflow.verdicts where role = 'champion' and label = 'OK') as ok,
+    (select count(*) from coilflow.verdicts where role = 'champion' and label = 'NOK') as nok,
+    (select count(*) from coilflow.verdicts where role = 'champion' and label = 'UNDECIDED') as undecided,
+    (select count(*) from coilflow.verdicts where supersedes is not null and role = 'champion') as superseding,
+    (select coalesce(sum(n - 1), 0)::bigint from (
+        select count(*) as n from coilflow.verdicts group by plant, coil_id, revision, role having count(*) > 1
+    ) as repeated) as duplicated,
+    (select count(*) from coilflow.dead_letters) as dead_letters,
+    (select count(*) from coilflow.feedback) as feedback,
+    (select count(*) from coilflow.outbox) as outbox,
+    (select count(*) from coilflow.outbox where published_at is null) as unpublished;

@@ -1,0 +1,44 @@
+"""What a database holds, counted in it."""
+
+from dataclasses import dataclass
+
+from psycopg.rows import DictRow
+
+from store.connection import Connection, store_errors
+from store.queries import query
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Numbers of one moment; always `coils == open + decided + dead_lettered`."""
+
+    coils: int
+    open: int
+    decided: int
+    dead_lettered: int  # coils refused and without a verdict
+    verdicts: int  # of the champion, superseded ones included
+    ok: int
+    nok: int
+    undecided: int
+    superseding: int  # verdicts that replaced an earlier one
+    duplicated: int  # verdicts beyond the first of a coil, revision and role
+    dead_letters: int  # pieces of input refused; a coil may have several
+    feedback: int
+    outbox: int
+    unpublished: int
+
+    @classmethod
+    def from_row(cls, row: DictRow) -> "Counts":
+        """Read the row of query `counts`."""
+        return cls(**row)
+
+
+def counts(connection: Connection) -> Counts:
+    """Count coils, verdicts, dead letters, feedback and outbox rows.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    with store_errors("count what is stored"):
+        [row] = connection.execute(query("counts")).fetchall()
+    return Counts.from_row(row)

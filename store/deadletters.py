@@ -1,0 +1,79 @@
+"""Dead letters: what got no verdict, kept with its original bytes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from psycopg.rows import DictRow
+
+from schemas.rejects import Reject
+from store.connection import Connection, store_errors
+from store.queries import query
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What became of a batch of rejects: `new + repeated` is its size."""
+
+    new: int
+    repeated: int  # the same fault of the same bytes at the same place was kept before
+
+    @classmethod
+    def from_row(cls, row: DictRow) -> "Kept":
+        """Read the row of query `record_dead_letters`."""
+        return cls(new=row["new"], repeated=row["repeated"])
+
+
+def record_dead_letters(connection: Connection, rejects: Sequence[Reject]) -> Kept:
+    """Keep rejects, in one statement; a second run over the same source repeats nothing.
+
+    A coil that a reject names, and that has no verdict, is then in state `dead_lettered`.
+
+    Args:
+        connection: on a database of this version; inside `connection.transaction()` it joins that transaction.
+        rejects: as the processors gave them. Signs that PostgreSQL cannot keep (NUL, lone surrogates) are shown
+            escaped in the texts; the original bytes stay as they came.
+
+    Raises:
+        StoreError: the database refused; nothing of the batch is kept then.
+    """
+    if not rejects:
+        return Kept(new=0, repeated=0)
+    parameters = {
+        "rows": orjson.dumps([_row(reject) for reject in rejects]).decode(),
+        "originals": [reject.original for reject in rejects],
+    }
+    with store_errors(f"keep {len(rejects)} dead letters"):
+        [stored] = connection.execute(query("record_dead_letters"), parameters).fetchall()
+    return Kept.from_row(stored)
+
+
+def fingerprint(reject: Reject) -> str:
+    """SHA-256, hex, over step, coil, place, error and original bytes; each part with its length before it."""
+    key = (reject.key.plant, reject.key.coil_id) if reject.key else ("", "")
+    digest = hashlib.sha256()
+    for text in (reject.step, *key, reject.place, reject.error):
+        part = text.encode("utf-8", "surrogatepass")
+        digest.update(len(part).to_bytes(8, "big") + part)
+    digest.update(reject.original)
+    return digest.hexdigest()
+
+
+def _row(reject: Reject) -> dict[str, Any]:
+    # A coil without an id cannot be one of ours: its reject belongs to no coil.
+    key = reject.key if reject.key and reject.key.plant and reject.key.coil_id else None
+    return {
+        "fingerprint": fingerprint(reject),
+        "plant": _storable(key.plant) if key else None,
+        "coil_id": _storable(key.coil_id) if key else None,
+        "step": reject.step,
+        "error": _storable(reject.error),
+        "remedy": _storable(reject.remedy),
+        "place": _storable(reject.place),
+    }
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

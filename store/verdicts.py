@@ -1,0 +1,188 @@
+"""Verdicts: stored once, announced once, read back."""
+
+import uuid
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from psycopg.rows import DictRow
+
+from schemas.coils import CoilHeader, CoilKey
+from schemas.errors import StoreError
+from schemas.events import CoilVerdictEvent, verdict_data
+from schemas.verdicts import Label, MemberVote, Verdict
+from store.connection import Connection, finite_or_none, store_errors, utf8_fault
+from store.queries import query
+
+SLOTS = 64  # of the outbox: one relay owns a slot, so a coil's events keep their order
+CHAMPION = "champion"
+_EVENTS = uuid.UUID("5a0c1f0e-5c0e-5f6b-9d0a-6d5e0c011f10")  # namespace of our event ids
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided:
+    """A decided coil on its way into the database."""
+
+    header: CoilHeader
+    verdict: Verdict
+    readings: bytes  # Arrow IPC stream of this coil
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """What became of a batch: `new + repeated` is its size."""
+
+    new: int
+    repeated: int  # the verdict stood already; nothing was changed or announced
+    announced: int  # outbox rows
+
+    @classmethod
+    def from_row(cls, row: DictRow) -> "Recorded":
+        """Read the row of query `record_verdicts`."""
+        return cls(new=row["new"], repeated=row["repeated"], announced=row["announced"])
+
+
+def record_verdicts(
+    connection: Connection, decided: Sequence[Decided], *, decided_at: datetime, destinations: Sequence[str]
+) -> Recorded:
+    """Store a batch of verdicts with their coils, readings, members' votes and outbox rows, in one statement.
+
+    A verdict stands once for a plant, coil, revision and role: a repeat changes nothing and announces nothing.
+
+    Args:
+        connection: on a database of this version; inside `connection.transaction()` it joins that transaction.
+        decided: verdicts with the coils they were given on; a coil may come in several revisions.
+        decided_at: when they were decided, with a time zone.
+        destinations: where each is announced, e.g. "kafka:coil.verdicts"; empty in observe mode.
+
+    Raises:
+        StoreError: a value cannot be stored or the database refused; nothing of the batch is stored then.
+    """
+    if not decided:
+        return Recorded(new=0, repeated=0, announced=0)
+    rows = [_row(one, decided_at=decided_at, announce=bool(destinations)) for one in decided]
+    parameters = {
+        "rows": _json(rows),
+        "readings": [one.readings for one in decided],
+        "decided_at": _aware(decided_at),
+        "destinations": list(dict.fromkeys(destinations)),
+    }
+    with store_errors(f"record {len(decided)} verdicts"):
+        [stored] = connection.execute(query("record_verdicts"), parameters).fetchall()
+    return Recorded.from_row(stored)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredVerdict:
+    """A verdict as the database holds it."""
+
+    verdict: Verdict
+    role: str
+    decided_at: datetime
+
+    @classmethod
+    def from_row(cls, row: DictRow) -> "StoredVerdict":
+        """Read a row of query `verdict_of`."""
+        verdict = Verdict(
+            key=CoilKey(plant=row["plant"], coil_id=row["coil_id"]),
+            revision=row["revision"],
+            label=Label(row["label"]),
+            p_nok=float("nan") if row["p_nok"] is None else row["p_nok"],
+            threshold=row["threshold"],
+            ensemble_version=row["ensemble_version"],
+            members=tuple(MemberVote(**member) for member in row["members"]),
+            observed=row["observed"],
+            reasons=tuple(row["reasons"]),
+            supersedes=row["supersedes"],
+        )
+        return cls(verdict=verdict, role=row["role"], decided_at=row["decided_at"])
+
+
+def verdict_of(connection: Connection, key: CoilKey) -> StoredVerdict | None:
+    """The verdict that stands for a coil, or None; a superseded one is passed over.
+
+    Raises:
+        StoreError: the database refused, or the key cannot be a key.
+    """
+    with store_errors(f"read the verdict on coil {key.coil_id!r}"):
+        row = connection.execute(query("verdict_of"), {"plant": key.plant, "coil_id": key.coil_id}).fetchone()
+    return None if row is None else StoredVerdict.from_row(row)
+
+
+def event_id(verdict: Verdict) -> uuid.UUID:
+    """Id of a verdict's event: the same for the same plant, coil, revision and role."""
+    return uuid.uuid5(_EVENTS, _percent(verdict.key.plant, verdict.key.coil_id, verdict.revision, CHAMPION))
+
+
+def _row(one: Decided, *, decided_at: datetime, announce: bool) -> dict[str, Any]:
+    header, verdict = one.header, one.verdict
+    _refuse_unfit(header, verdict)
+    key = _percent(verdict.key.plant, verdict.key.coil_id)
+    return {
+        "plant": verdict.key.plant,
+        "coil_id": verdict.key.coil_id,
+        "revision": verdict.revision,
+        **header.order.model_dump(),
+        "started_at": _aware(header.started_at),
+        "truth": header.label,
+        "label": verdict.label.value,
+        "p_nok": finite_or_none(verdict.p_nok),
+        "threshold": verdict.threshold,
+        "ensemble_version": verdict.ensemble_version,
+        "observed": verdict.observed,
+        "reasons": verdict.reasons,
+        "supersedes": verdict.supersedes,
+        "members": [{"model": m.model, "version": m.version, "p_nok": m.p_nok} for m in verdict.members],
+        "event_id": str(event_id(verdict)),
+        "key": key,
+        "slot": zlib.crc32(key.encode()) % SLOTS,
+        "payload": _event(verdict, decided_at) if announce else None,
+    }
+
+
+def _event(verdict: Verdict, decided_at: datetime) -> dict[str, Any]:
+    event = CoilVerdictEvent(
+        id=str(event_id(verdict)),
+        source=f"/plants/{quote(verdict.key.plant, safe='')}",
+        subject=verdict.key.coil_id,
+        time=decided_at,
+        data=verdict_data(verdict, decided_at=decided_at),
+    )
+    return event.model_dump(mode="json", exclude_none=True)
+
+
+def _refuse_unfit(header: CoilHeader, verdict: Verdict) -> None:
+    if header.key != verdict.key:
+        raise StoreError(
+            f"the verdict on coil {verdict.key.coil_id!r} came with the header of coil {header.key.coil_id!r}",
+            remedy="give each verdict with its own coil",
+        )
+    for name, text in (("plant", verdict.key.plant), ("coil id", verdict.key.coil_id)):
+        fault = "is empty" if not text else utf8_fault(text)
+        if fault:
+            raise StoreError(
+                f"the {name} {text!r} {fault}, which PostgreSQL cannot keep",
+                remedy="make the coil a reject at the edge",
+            )
+
+
+def _aware(time: datetime | None) -> datetime | None:
+    """A source without a time zone is taken as UTC, whatever the server's zone."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def _percent(*parts: str) -> str:
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    try:
+        return orjson.dumps(rows).decode()
+    except orjson.JSONEncodeError as error:
+        raise StoreError(
+            f"a verdict cannot be written as JSON: {error}", remedy="make the coil a reject at the edge"
+        ) from error
