@@ -15,15 +15,15 @@ DefectKind = Literal[
     "off_centre",  # strip towards one knife: this face thin, the other thick
     "wedge",  # strip tilted in the gap: one edge thin, crosswise on the faces
     "cross_bow",  # strip curved across: middle thin on this face, edges on the other
-    "overpressure",  # knives blow too hard for the speed: both faces thin
-    "underpressure",  # knives blow too softly: both faces thick
+    "overpressure",  # knife blows too hard for the speed: its face thin, mostly both
+    "underpressure",  # knife blows too softly: its face thick, mostly both
     "thin_stripe",  # a damaged lip leaves a thin stripe
     "thick_stripe",  # a clogged nozzle leaves a thick stripe
     "thin_edge",  # edge baffle out of place: one edge thin
     "bare_patch",  # strip not wetted: a short patch with little zinc
 ]
 KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
-_ODDS: FloatArray = np.array([0.32, 0.07, 0.08, 0.15, 0.05, 0.10, 0.04, 0.09, 0.10])
+_ODDS: FloatArray = np.array([0.26, 0.06, 0.08, 0.28, 0.03, 0.08, 0.03, 0.08, 0.10])
 _BOW: FloatArray = 1.0 - 2.0 * ACROSS**2
 
 
@@ -53,13 +53,13 @@ def _draw(rng: np.random.Generator, plan: PlannedCoil) -> Defect:
         severity = float(rng.uniform(0.25, 0.9))
     else:
         span_m = min(longest_m, 150.0 * float(rng.lognormal(0.0, 0.7)))
-        severity = float(np.clip(0.20 * rng.lognormal(0.0, 0.45), 0.03, 0.7))
+        severity = float(np.clip(0.20 * rng.lognormal(0.0, 0.4), 0.04, 0.7))
     span_m = max(span_m, 3.0 * plan.pitch_tiles / 100)  # seen by three rows at least
     # The commonest causes are at work from the start and end when somebody corrects them.
-    start_m = 0.0 if rng.random() < 0.3 else float(rng.uniform(0.0, plan.length_m - span_m))
+    start_m = 0.0 if rng.random() < 0.45 else float(rng.uniform(0.0, plan.length_m - span_m))
     face: Where = FACES[int(rng.integers(2))]
     first, last = 0, SENSORS_PER_FACE - 1
-    if kind in ("overpressure", "underpressure", "wedge"):
+    if kind == "wedge" or (kind in ("overpressure", "underpressure") and rng.random() < 0.55):
         face = "both"
     elif kind in ("thin_stripe", "thick_stripe", "bare_patch"):
         first = int(rng.integers(SENSORS_PER_FACE))
@@ -94,7 +94,9 @@ def inject(state: LineState, defect: Defect) -> LineState:
         return replace(state, off_centre_mm=state.off_centre_mm + moved_mm)
     if defect.kind in ("overpressure", "underpressure"):
         coating = 1.0 - presence if defect.kind == "overpressure" else 1.0 + presence
-        return replace(state, pressure_kpa=state.pressure_kpa / (coating**2)[:, None])
+        pressure_kpa = state.pressure_kpa.copy()
+        pressure_kpa[[defect.face in (face, "both") for face in FACES]] /= (coating**2)[:, None]
+        return replace(state, pressure_kpa=pressure_kpa)
     sign = 1.0 if defect.kind == "thick_stripe" else -1.0
     lip = state.lip.copy()
     struck = lip[FACES.index(_one_face(defect)), :, defect.first_sensor : defect.last_sensor + 1]

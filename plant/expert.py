@@ -32,8 +32,9 @@ def badness(
 ) -> float:
     """Badness of the worst section of a coil whose true coating is [2, n, 9], with `head_m` forgiven."""
     low, high = plan.order.zn_min_g_m2, plan.order.zn_max_g_m2
-    deviation = np.maximum((low - coating_g_m2) / low, expert.excess_weight * (coating_g_m2 - high) / high)
-    relevant = np.maximum(deviation - expert.relevance, 0.0)
+    deviation = np.maximum(low - coating_g_m2, expert.excess_weight * (coating_g_m2 - high))
+    # Half by what is missing, half by how much of the order that is: 10 g/m² weigh more on a light coating.
+    relevant = np.maximum(deviation / np.sqrt(100.0 * low) - expert.relevance, 0.0)
     lenience = np.minimum(
         np.clip(0.1 + (along_m - 0.6 * head_m) / head_m, 0.1, 1.0),
         np.clip(0.1 + (along_m[-1] - along_m) / expert.forgiven_tail_m, 0.1, 1.0),

@@ -30,7 +30,7 @@ class GaugeFault:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Readings:
-    """What the gauge reports of one coil, g/m² to two decimals: `mean`, `low`, `high` [2, n, 9], `count` [2, n]."""
+    """What the gauge reports of one coil in g/m²: `mean`, `low`, `high` [2, n, 9], `count` [2, n]."""
 
     mean: FloatArray
     low: FloatArray
@@ -49,12 +49,16 @@ def measure(rng: np.random.Generator, coating_g_m2: FloatArray, gauge: GaugeSett
     np.maximum(mean, 0.0, out=mean)
     spread = mean * (0.01 + 3.0 * noise) * (0.3 + rng.random((2, *shape)))
     return Readings(
-        mean=np.round(mean, 2),
-        low=np.round(np.maximum(mean - spread[0], 0.0), 2),
-        high=np.round(mean + spread[1], 2),
+        mean=_in_steps(mean, gauge),
+        low=_in_steps(np.maximum(mean - spread[0], 0.0), gauge),
+        high=_in_steps(mean + spread[1], gauge),
         count=rng.integers(24, 49, shape[:2]),
         faults=tuple(faults),
     )
+
+
+def _in_steps(values: FloatArray, gauge: GaugeSettings) -> FloatArray:
+    return np.asarray(np.round(np.round(values / gauge.step_g_m2) * gauge.step_g_m2, 3))
 
 
 def _calibrate(rng: np.random.Generator, mean: FloatArray, gauge: GaugeSettings) -> list[GaugeFault]:

@@ -7,7 +7,7 @@ from plant.streams import Purpose, stream
 from schemas.coils import Order
 
 TILES_PER_M = 100  # TILEID counts centimetres of strip
-_CAMPAIGN_COILS = 8
+_CAMPAIGN_COILS = 10
 _STEEL_KG_M3 = 7850.0
 
 
@@ -27,7 +27,7 @@ class PlannedCoil:
 
 
 def campaign_of(seed: int, number: int) -> int:
-    """Number of the campaign that a coil runs in: about eight coils of one band."""
+    """Number of the campaign that a coil runs in: about ten coils of one band."""
     block = number // _CAMPAIGN_COILS
     changeover = int(stream(seed, block, Purpose.SCHEDULE).integers(_CAMPAIGN_COILS))
     return block + (number % _CAMPAIGN_COILS >= changeover)
@@ -68,7 +68,7 @@ def plan(seed: int, number: int) -> PlannedCoil:
         order=order,
         length_m=length_m,
         thickness_mm=thickness_mm,
-        target_g_m2=zn_min + (zn_max - zn_min) * float(rng.uniform(0.2, 0.7)),
+        target_g_m2=zn_min + (zn_max - zn_min) * float(rng.uniform(0.0, 0.5)),
         # Thick strip heats slowly, so it runs slowly; heavy coatings run slowly too, or the knives could not wipe.
         speed_m_s=float(rng.uniform(0.9, 1.1)) * 4.2 / (thickness_mm**0.6),
         tension_mpa=float(rng.uniform(15.0, 40.0)),

@@ -11,14 +11,15 @@ from schemas.layout import SENSORS_PER_FACE
 
 ACROSS: FloatArray = np.linspace(-1.0, 1.0, SENSORS_PER_FACE)  # sensor places across the strip, edge to edge
 _BOW: FloatArray = ACROSS**2 - float((ACROSS**2).mean())
-_EDGE: FloatArray = np.exp(-(1.0 - np.abs(ACROSS)) / 0.18)
+_BENDS: FloatArray = np.stack([ACROSS, 1.5 * _BOW, np.sin(np.pi * ACROSS)])  # smooth profiles of a lip
+_EDGE: FloatArray = np.exp(-(1.0 - np.abs(ACROSS)) / 0.13)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineState:
     """State of the line at each of n rows of a coil; faces 0 top, 1 bottom.
 
-    `along_m`, `bath_c`, `speed_m_s` [n]; `pressure_kpa` [n, 9]; `off_centre_mm` [n, 9] of the strip towards the
+    `along_m`, `bath_c`, `speed_m_s` [n]; `pressure_kpa` [2, n, 9] of the knife at each face; `off_centre_mm` [n, 9] of the strip towards the
     bottom knife; `gap_mm` [n] knife to knife; `lip` [2, n, 9] what a face's nozzle lip leaves, 1 is nominal.
     """
 
@@ -51,24 +52,33 @@ def _off_centre_mm(rng: np.random.Generator, plan: PlannedCoil, along_m: FloatAr
     slack = np.sqrt(25.0 / plan.tension_mpa)  # a slack strip bows and flutters more
     thin = (3.0 / plan.thickness_mm) ** 0.5
     scale = restless * slack
-    middle = 0.30 * rng.standard_normal() + 0.45 * steps(
-        rng, along_m, count=int(rng.poisson(1.6)), ramp_m=float(rng.uniform(3.0, 60.0))
+    middle = 0.25 * rng.standard_normal() + 0.45 * steps(
+        rng, along_m, count=int(rng.poisson(1.8)), ramp_m=float(rng.uniform(3.0, 60.0))
     )
-    middle = middle + 0.18 * rng.lognormal(0.0, 0.6) * wander(rng, along_m)
-    flutter = 0.08 * rng.lognormal(0.0, 0.8) * np.sin(2 * np.pi * along_m / rng.uniform(7.0, 60.0) + rng.uniform(0, 6))
-    bow = 0.45 * thin * rng.standard_normal() * (1.0 + 0.4 * wander(rng, along_m))
+    middle = middle + 0.22 * rng.lognormal(0.0, 0.5) * wander(rng, along_m)
+    flutter = 0.04 * rng.lognormal(0.0, 0.8) * np.sin(2 * np.pi * along_m / rng.uniform(7.0, 60.0) + rng.uniform(0, 6))
+    bow = 0.35 * thin * rng.standard_normal() * (1.0 + 0.4 * wander(rng, along_m))
     wedge = 0.25 * rng.standard_normal() * (1.0 + 0.4 * wander(rng, along_m))
     return np.asarray(scale * ((middle + flutter)[:, None] + bow[:, None] * _BOW + wedge[:, None] * ACROSS))
 
 
 def _lip(rng: np.random.Generator, rows: int, along_m: FloatArray, restless: float) -> FloatArray:
-    """Profile that the nozzle lips leave on each face, [2, n, 9]: stripes, edges, and slow fouling."""
-    stripes = 0.016 * rng.lognormal(0.0, 0.6, (2, 1)) * rng.standard_normal((2, SENSORS_PER_FACE))
-    edges = 0.05 * rng.standard_normal((2, 2))
+    """Profile that the nozzle lips leave on each face, [2, n, 9]: bends, stripes, edges, and slow fouling."""
+    stripes = 0.005 * rng.lognormal(0.0, 0.6, (2, 1)) * rng.standard_normal((2, SENSORS_PER_FACE))
+    stripes += 0.018 * rng.standard_normal((2, 3)) @ _BENDS
+    # Zinc gathers at an edge of the strip on both faces, more or less as the baffle stands.
+    edges = 0.018 * rng.standard_normal((2, 2)) + np.maximum(0.02 * rng.standard_normal(2), 0.0)
     profile = stripes + _EDGE * np.where(ACROSS < 0, edges[:, :1], edges[:, 1:])
-    fouling = 0.015 * rng.standard_normal((2, SENSORS_PER_FACE))
+    fouling = 0.008 * rng.standard_normal((2, SENSORS_PER_FACE))
     path = wander(rng, along_m)
     return np.asarray(1.0 + restless * (profile[:, None, :] + fouling[:, None, :] * path[:, None])).reshape(2, rows, -1)
+
+
+def _trim(rng: np.random.Generator, along_m: FloatArray) -> FloatArray:
+    """How far operators and control trim each knife off its set-point, relative, [2, n]: a level and corrections."""
+    level = 0.025 * rng.standard_normal((2, 1))
+    path = [steps(rng, along_m, count=int(rng.poisson(1.2)), ramp_m=float(rng.uniform(3.0, 80.0))) for _ in range(2)]
+    return np.clip(level + 0.05 * np.stack(path), -0.4, 1.0)
 
 
 def _head(rng: np.random.Generator, plan: PlannedCoil, along_m: FloatArray) -> FloatArray:
@@ -86,7 +96,9 @@ def run_strip(rng: np.random.Generator, plan: PlannedCoil, previous: PlannedCoil
     faces with the transport delay of the gauge behind it, so a change of speed shows on both faces until it is met.
     """
     along_m = (plan.first_tile + plan.pitch_tiles * np.arange(plan.rows)) / TILES_PER_M
-    restless = 0.7 * restlessness * float(rng.lognormal(0.0, 0.4))
+    # Heavy coatings are wiped by a soft jet, which pushes the strip about less.
+    softness = (100.0 / plan.target_g_m2) ** 0.55
+    restless = 0.5 * restlessness * softness * float(rng.lognormal(0.0, 0.4))
     distance_mm = float(rng.uniform(10.0, 12.0))
 
     changes = int(rng.poisson(0.7))
@@ -102,7 +114,8 @@ def run_strip(rng: np.random.Generator, plan: PlannedCoil, previous: PlannedCoil
     head = _head(rng, plan, along_m)
     reopened = restless * 0.12 * rng.standard_normal()  # knives step back from the weld, or close late
     aim_g_m2 = plan.target_g_m2 * (1.0 + mismatch) * (1.0 - head) + previous.target_g_m2 * (1.0 + reopened) * head
-    pressure_kpa = pressure_for_kpa(aim_g_m2, distance_mm, plan.speed_m_s) * met[:, None]
+    aims_g_m2 = aim_g_m2 * (1.0 + restless * _trim(rng, along_m))[:, :, None]
+    pressure_kpa = pressure_for_kpa(aims_g_m2, distance_mm, plan.speed_m_s) * met[:, None]
 
     off_centre_mm = _off_centre_mm(rng, plan, along_m, restless)
     # The stabiliser lets go of the strip while the weld passes, and takes hold again at the tail of its head.
