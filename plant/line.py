@@ -33,6 +33,10 @@ class CoilTruth:
     pitch_tiles: int  # TILEID from one row to the next
     first_tile: int
 
+    def row_m(self, row: int) -> float:
+        """Metres from the coil's head to a row."""
+        return (self.first_tile + self.pitch_tiles * row) / TILES_PER_M
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimulatedBlock:
@@ -43,6 +47,7 @@ class SimulatedBlock:
     tiles' MIN and MAX, `count` [R] the samples of a tile, `measured_s` [R] seconds since the coil's start.
     """
 
+    source: str  # of its events: "/plants/<plant>/lines/<line>"
     headers: tuple[CoilHeader, ...]
     ended_at: tuple[datetime, ...]
     rows: ChunkRows
@@ -150,6 +155,7 @@ def _pack(block: list[_Coil], starts: list[datetime], *, first_id: int, line: Li
         std_g_m2=np.zeros_like(mean),
     )
     return SimulatedBlock(
+        source=f"/plants/{line.plant}/lines/{line.line}",
         headers=headers,
         ended_at=tuple(
             start + timedelta(seconds=int(coil.row_s[-1]) + 1) for coil, start in zip(block, starts, strict=True)

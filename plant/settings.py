@@ -51,7 +51,7 @@ class LineSettings:
     plant: str = "plant-1"
     line: int = 1
     started_at: datetime = datetime(2026, 1, 5, 6, tzinfo=UTC)  # of the first coil
-    defect_share: float = 0.035  # of coils with an injected defect
+    defect_share: float = 0.03  # of coils with an injected defect
     restlessness: float = 1.0  # scales every benign disturbance; 0 is a line at rest
     drift_per_1000_coils: float = 0.0  # relative change of coating as knives and gauge age
     gauge: GaugeSettings = field(default_factory=GaugeSettings)
@@ -59,4 +59,4 @@ class LineSettings:
 
 
 PRODUCTION = LineSettings()
-TRAINING = LineSettings(defect_share=0.35, restlessness=2.7)  # about a third of the coils NOK
+TRAINING = LineSettings(defect_share=0.35, restlessness=3.0)  # about a third of the coils NOK

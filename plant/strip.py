@@ -19,8 +19,9 @@ _EDGE: FloatArray = np.exp(-(1.0 - np.abs(ACROSS)) / 0.13)
 class LineState:
     """State of the line at each of n rows of a coil; faces 0 top, 1 bottom.
 
-    `along_m`, `bath_c`, `speed_m_s` [n]; `pressure_kpa` [2, n, 9] of the knife at each face; `off_centre_mm` [n, 9] of the strip towards the
-    bottom knife; `gap_mm` [n] knife to knife; `lip` [2, n, 9] what a face's nozzle lip leaves, 1 is nominal.
+    `along_m`, `bath_c`, `speed_m_s` [n]; `pressure_kpa` [2, n, 9] of the knife at each face; `off_centre_mm` [n, 9]
+    of the strip towards the bottom knife; `gap_mm` [n] knife to knife; `lip` [2, n, 9] what a face's nozzle lip
+    leaves, 1 is nominal.
     """
 
     along_m: FloatArray
@@ -98,7 +99,7 @@ def run_strip(rng: np.random.Generator, plan: PlannedCoil, previous: PlannedCoil
     along_m = (plan.first_tile + plan.pitch_tiles * np.arange(plan.rows)) / TILES_PER_M
     # Heavy coatings are wiped by a soft jet, which pushes the strip about less.
     softness = (100.0 / plan.target_g_m2) ** 0.55
-    restless = 0.5 * restlessness * softness * float(rng.lognormal(0.0, 0.4))
+    restless = 0.45 * restlessness * softness * float(rng.lognormal(0.0, 0.4))
     distance_mm = float(rng.uniform(10.0, 12.0))
 
     changes = int(rng.poisson(0.7))
