@@ -1,9 +1,11 @@
 """What a database holds, counted in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg.rows import DictRow
 
+from schemas.coils import CoilKey
 from store.connection import Connection, store_errors
 from store.queries import query
 
@@ -42,3 +44,15 @@ def counts(connection: Connection) -> Counts:
     with store_errors("count what is stored"):
         [row] = connection.execute(query("counts")).fetchall()
     return Counts.from_row(row)
+
+
+def missing_coils(connection: Connection, keys: Sequence[CoilKey]) -> int:
+    """How many of these coils have neither a verdict nor a dead letter.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    parameters = {"plants": [key.plant for key in keys], "coil_ids": [key.coil_id for key in keys]}
+    with store_errors("look for missing coils"):
+        row = connection.execute(query("missing_coils"), parameters).fetchone()
+    return int(row["missing"]) if row else 0

@@ -13,7 +13,7 @@ def create_database(dsn: str, name: str) -> str:
     Raises:
         StoreError: the server cannot be reached, the name is taken or the user may not create databases.
     """
-    with connect(dsn) as connection, store_errors(f"create database {name}"):
+    with connect(dsn) as connection, store_errors(f"make the database {name}"):
         connection.execute(query("create_database").format(name=sql.Identifier(name)))
     return make_conninfo("", **{**parameters_of(dsn), "dbname": name})
 
@@ -24,5 +24,5 @@ def drop_database(dsn: str, name: str) -> None:
     Raises:
         StoreError: the server cannot be reached or the user may not drop it.
     """
-    with connect(dsn) as connection, store_errors(f"drop database {name}"):
+    with connect(dsn) as connection, store_errors(f"remove the database {name}"):
         connection.execute(query("drop_database").format(name=sql.Identifier(name)))

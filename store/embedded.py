@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,12 +63,14 @@ def embedded_postgres(data_dir: Path) -> Iterator[str]:
 def server_folder(data_dir: Path) -> Path:
     """Where the server's files lie: `data_dir/postgres`.
 
-    As root the server runs as another user, and every folder above its files is opened to all: where one of those
-    above `data_dir` is closed (a home folder), the files lie under `/var/lib/coilflow` in a folder named by the digest
-    of `data_dir`, and a warning says so.
+    As root the server runs as another user, who must pass through every folder above its files: where one of those
+    above `data_dir` is closed (a home folder; temporary ones do not count), the files lie under `/var/lib/coilflow` in
+    a folder named by the digest of `data_dir`, and a warning says so.
     """
     data_dir = data_dir.expanduser().resolve()
-    if os.geteuid() != 0 or all(_is_open(parent) for parent in data_dir.parents if parent.exists()):
+    temporary = Path(tempfile.gettempdir()).resolve()
+    above = [parent for parent in data_dir.parents if parent.exists() and temporary not in parent.parents]
+    if os.geteuid() != 0 or all(_is_open(parent) for parent in above):
         return data_dir / "postgres"
     safe = ROOT_FOLDER / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16] / "postgres"
     log.warning(

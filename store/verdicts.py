@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 from psycopg.rows import DictRow
 
-from schemas.coils import CoilHeader, CoilKey
+from schemas.coils import CoilKey, Order, Truth
 from schemas.errors import StoreError
 from schemas.events import CoilVerdictEvent, verdict_data
 from schemas.verdicts import Label, MemberVote, Verdict
@@ -27,9 +27,11 @@ _EVENTS = uuid.UUID("5a0c1f0e-5c0e-5f6b-9d0a-6d5e0c011f10")  # namespace of our 
 class Decided:
     """A decided coil on its way into the database."""
 
-    header: CoilHeader
     verdict: Verdict
     readings: bytes  # Arrow IPC stream of this coil
+    order: Order | None  # None where the source gives grey levels alone
+    started_at: datetime | None
+    truth: Truth | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,16 +121,16 @@ def event_id(verdict: Verdict) -> uuid.UUID:
 
 
 def _row(one: Decided, *, decided_at: datetime, announce: bool) -> dict[str, Any]:
-    header, verdict = one.header, one.verdict
-    _refuse_unfit(header, verdict)
+    verdict = one.verdict
+    _refuse_unfit(verdict)
     key = _percent(verdict.key.plant, verdict.key.coil_id)
     return {
         "plant": verdict.key.plant,
         "coil_id": verdict.key.coil_id,
         "revision": verdict.revision,
-        **header.order.model_dump(),
-        "started_at": _aware(header.started_at),
-        "truth": header.label,
+        **(one.order.model_dump() if one.order else {}),
+        "started_at": _aware(one.started_at),
+        "truth": one.truth,
         "label": verdict.label.value,
         "p_nok": finite_or_none(verdict.p_nok),
         "threshold": verdict.threshold,
@@ -155,12 +157,7 @@ def _event(verdict: Verdict, decided_at: datetime) -> dict[str, Any]:
     return event.model_dump(mode="json", exclude_none=True)
 
 
-def _refuse_unfit(header: CoilHeader, verdict: Verdict) -> None:
-    if header.key != verdict.key:
-        raise StoreError(
-            f"the verdict on coil {verdict.key.coil_id!r} came with the header of coil {header.key.coil_id!r}",
-            remedy="give each verdict with its own coil",
-        )
+def _refuse_unfit(verdict: Verdict) -> None:
     for name, text in (("plant", verdict.key.plant), ("coil id", verdict.key.coil_id)):
         fault = "is empty" if not text else utf8_fault(text)
         if fault:

@@ -17,14 +17,13 @@ create table coilflow.coils (
     state             text not null check (state in ('open', 'decided', 'dead_lettered')),
     seen_at           timestamptz not null default now(),
     primary key (plant, coil_id),
-    check (zn_min_g_m2 < zn_max_g_m2),
-    check (state <> 'decided' or (zn_min_g_m2 is not null and zn_max_g_m2 is not null))
+    check (zn_min_g_m2 < zn_max_g_m2)
 );
 
 comment on table coilflow.coils is 'One row a coil, whatever became of it; each coil is in exactly one state.';
 comment on column coilflow.coils.plant is 'Plant or line; a coil id is unique within it.';
 comment on column coilflow.coils.coil_id is 'The plant''s SID as text.';
-comment on column coilflow.coils.zn_min_g_m2 is 'Lower bound of the ordered coating a face, g/m²; null while only a dead letter names the coil.';
+comment on column coilflow.coils.zn_min_g_m2 is 'Lower bound of the ordered coating a face, g/m²; null where the source names none.';
 comment on column coilflow.coils.zn_max_g_m2 is 'Upper bound of the ordered coating a face, g/m².';
 comment on column coilflow.coils.length_m is 'Strip length, m.';
 comment on column coilflow.coils.width_mm is 'Strip width, mm.';

@@ -18,3 +18,12 @@ select
     (select count(*) from coilflow.feedback) as feedback,
     (select count(*) from coilflow.outbox) as outbox,
     (select count(*) from coilflow.outbox where published_at is null) as unpublished;
+
+-- name: missing_coils
+-- How many of the given coils the database has neither decided nor refused.
+select count(*) as missing
+from unnest(%(plants)s::text[], %(coil_ids)s::text[]) as given (plant, coil_id)
+where not exists (
+    select from coilflow.coils as known
+    where known.plant = given.plant and known.coil_id = given.coil_id and known.state <> 'open'
+);
