@@ -1,0 +1,88 @@
+"""A real PostgreSQL for tests: `COILFLOW_TEST_POSTGRES` where set, else the embedded one; a fresh database a test."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import StoreError
+from store.connection import Connection, connect
+from store.databases import create_database, drop_database
+from store.embedded import embedded_postgres
+from store.migrations import migrate
+
+VARIABLE = "COILFLOW_TEST_POSTGRES"
+
+
+def pytest_report_header() -> str:
+    """Say which PostgreSQL the tests run on."""
+    dsn = os.environ.get(VARIABLE)
+    if dsn is None:
+        return f"postgresql: embedded ({VARIABLE} is not set)"
+    try:
+        with connect(dsn) as connection:
+            return f"postgresql: {connection.info.parameter_status('server_version')} by {VARIABLE}"
+    except StoreError as error:
+        return f"postgresql: {error}"
+
+
+@contextmanager
+def _embedded() -> Iterator[str]:
+    # Not pytest's own folder: as root its closed parent would send the files to the system's place.
+    folder = Path(tempfile.mkdtemp(prefix="coilflow-test-"))
+    try:
+        with embedded_postgres(folder) as dsn:
+            with connect(dsn) as connection:  # nothing here outlives the run: do not wait for the disk
+                connection.execute("alter system set fsync = off")
+                connection.execute("select pg_reload_conf()")
+            yield dsn
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """DSN of a server on which databases may be created; without one, skipped here and failed in CI."""
+    dsn = os.environ.get(VARIABLE)
+    if dsn is not None:
+        yield dsn
+        return
+    with ExitStack() as stack:
+        try:
+            dsn = stack.enter_context(_embedded())
+        except StoreError as error:
+            reason = f"{error}; {error.remedy}"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        yield dsn
+
+
+@pytest.fixture
+def empty_database(postgres_server: str) -> Iterator[str]:
+    """DSN of a database without tables."""
+    name = f"coilflow_test_{uuid.uuid4().hex[:12]}"
+    dsn = create_database(postgres_server, name)
+    try:
+        yield dsn
+    finally:
+        drop_database(postgres_server, name)
+
+
+@pytest.fixture
+def database(empty_database: str) -> str:
+    """DSN of a database with coilflow's tables, empty."""
+    migrate(empty_database)
+    return empty_database
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    """A connection to a database with coilflow's tables."""
+    with connect(database) as opened:
+        yield opened
