@@ -10,6 +10,7 @@ from store.verdicts import Decided
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KAFKA = "kafka:coil.verdicts"
 MQTT = "mqtt:coilready"
+ORDER = Order(zn_min_g_m2=100, zn_max_g_m2=120, length_m=542.5)
 
 
 def key_of(coil_id: str) -> CoilKey:
@@ -26,11 +27,12 @@ def decided(
     p_nok: float = 0.125,
     truth: Truth | None = None,
     reasons: tuple[str, ...] = (),
+    order: Order | None = ORDER,
 ) -> Decided:
     """A coil decided by two members."""
     key = key_of(coil_id)
     return Decided(
-        order=Order(zn_min_g_m2=100, zn_max_g_m2=120, length_m=542.5),
+        order=order,
         started_at=NOON,
         truth=truth,
         verdict=Verdict(

@@ -16,7 +16,7 @@ def backend_waiting_for(connection: Connection, database: str) -> int:
     """Process id of the backend that waits for a lock of `connection`; asks until there is one."""
     mine = connection.info.backend_pid
     with connect(database) as watcher:
-        for _ in range(1_000_000):
+        for _ in range(20_000):
             found = watcher.execute(
                 "select pid from pg_stat_activity where %s = any(pg_blocking_pids(pid))",
                 (mine,),

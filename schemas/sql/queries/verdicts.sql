@@ -35,8 +35,8 @@ coil as (
     from given
     order by plant, coil_id, nth desc
     on conflict (plant, coil_id) do update set
-        zn_min_g_m2 = excluded.zn_min_g_m2,
-        zn_max_g_m2 = excluded.zn_max_g_m2,
+        zn_min_g_m2 = coalesce(excluded.zn_min_g_m2, known.zn_min_g_m2),
+        zn_max_g_m2 = coalesce(excluded.zn_max_g_m2, known.zn_max_g_m2),
         length_m = coalesce(known.length_m, excluded.length_m),
         width_mm = coalesce(known.width_mm, excluded.width_mm),
         thickness_mm = coalesce(known.thickness_mm, excluded.thickness_mm),
