@@ -2,73 +2,99 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import orjson
 import pyarrow as pa
 from pydantic import ValidationError
 
-from flows.sources.source import MatrixSource, Source
+from flows.sources.source import MatrixSource, ReadingsSource, Source
 from processors.normalize import normalize
-from schemas.coils import CoilHeader, Limits
+from schemas.coils import Limits, Order, Truth
 from schemas.errors import UsageError
 from schemas.readings import ipc_bytes, readings_of
 from schemas.rejects import Reject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
-    """Coils of one block: their matrices, what the database keeps of each, and the rejects up to here.
+class CoilRecord:
+    """What the database keeps of a coil beside its verdict."""
 
-    `headers` and `readings` are empty where the source gives matrices only.
-    """
+    order: Order | None  # None where the source gives grey levels alone
+    started_at: datetime | None
+    truth: Truth | None
+    readings: bytes  # Arrow IPC: the rows of the gauge, or the matrix where the source gives no rows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """Matrices of some coils, what the database keeps of each (empty where nobody asked), and rejects on the way."""
 
     batch: pa.RecordBatch
-    headers: tuple[CoilHeader, ...]
-    readings: tuple[bytes, ...]
-    rejects: tuple[Reject, ...]
+    records: tuple[CoilRecord, ...] = ()
+    rejects: tuple[Reject, ...] = ()
 
 
-def read_blocks(source: Source, limits: Limits, *, coils: int, keep_readings: bool) -> Iterator[Block]:
+def read_blocks(source: Source, limits: Limits, *, coils: int, records: bool) -> Iterator[Block]:
     """Read, assemble and normalise a source in blocks.
 
     Args:
         source: where the coils come from.
         limits: global limits for readings; matrices come normalised.
         coils: at most so many coils in a block.
-        keep_readings: fill `readings`, for the database.
+        records: fill `records`, for the database.
     """
-    if isinstance(source, MatrixSource):
-        for given in source.read():
-            yield from _cut(Block(batch=given.batch, headers=(), readings=(), rejects=given.rejects), coils)
-        return
+    for block in (
+        _from_matrices(source, records=records)
+        if isinstance(source, MatrixSource)
+        else _from_readings(source, limits, records=records)
+    ):
+        if block.rejects:
+            yield Block(batch=block.batch.slice(0, 0), rejects=block.rejects)
+        for start in range(0, block.batch.num_rows, coils):
+            yield Block(batch=block.batch.slice(start, coils), records=block.records[start : start + coils])
+
+
+def _from_readings(source: ReadingsSource, limits: Limits, *, records: bool) -> Iterator[Block]:
     for assembled in source.read():
         done = normalize(assembled.coils, limits)
         rejected = {reject.key for reject in done.rejects}
-        good = [i for i, header in enumerate(assembled.coils.headers) if header.key not in rejected]
-        block = Block(
-            batch=done.batch,
-            headers=tuple(assembled.coils.headers[i] for i in good),
-            readings=tuple(readings_of(assembled.coils, i) for i in good) if keep_readings else (),
-            rejects=assembled.rejects + done.rejects,
+        kept = tuple(
+            CoilRecord(
+                order=header.order,
+                started_at=header.started_at,
+                truth=header.label,
+                readings=readings_of(assembled.coils, i),
+            )
+            for i, header in enumerate(assembled.coils.headers)
+            if records and header.key not in rejected
         )
-        yield from _cut(block, coils)
+        yield Block(batch=done.batch, records=kept, rejects=assembled.rejects + done.rejects)
 
 
-def _cut(block: Block, coils: int) -> Iterator[Block]:
-    yield Block(batch=block.batch.slice(0, 0), headers=(), readings=(), rejects=block.rejects)
-    for start in range(0, block.batch.num_rows, coils):
-        yield Block(
-            batch=block.batch.slice(start, coils),
-            headers=block.headers[start : start + coils],
-            readings=block.readings[start : start + coils],
-            rejects=(),
+def _from_matrices(source: MatrixSource, *, records: bool) -> Iterator[Block]:
+    for block in source.read():
+        kept = tuple(_record_of_matrix(block.batch, i) for i in range(block.batch.num_rows) if records)
+        yield Block(batch=block.batch, records=kept, rejects=block.rejects)
+
+
+def _record_of_matrix(batch: pa.RecordBatch, index: int) -> CoilRecord:
+    coil = batch.slice(index, 1).select(["zn_min", "zn_max", "length_m", "label", "customer", "tolerance_profile"])
+    values = coil.to_pylist()[0]
+    banded = values["zn_min"] is not None and values["zn_max"] is not None
+    order = (
+        Order(
+            zn_min_g_m2=values["zn_min"],
+            zn_max_g_m2=values["zn_max"],
+            length_m=values["length_m"],
+            customer=values["customer"],
+            tolerance_profile=values["tolerance_profile"],
         )
-
-
-def stored_matrix(batch: pa.RecordBatch, index: int) -> bytes:
-    """What the database keeps of a coil that came as a matrix."""
-    return ipc_bytes(batch.slice(index, 1))
+        if banded
+        else None
+    )
+    return CoilRecord(order=order, started_at=None, truth=values["label"], readings=ipc_bytes(batch.slice(index, 1)))
 
 
 def limits_from_file(path: Path) -> Limits:

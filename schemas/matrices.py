@@ -110,6 +110,12 @@ def conform(batch: pa.RecordBatch, *, place: str) -> pa.RecordBatch:
             f"{place}: column matrix is {batch.schema.field('matrix').type}, expected {TENSOR}",
             remedy="write float32 fixed-shape tensors of 264 × 18, as `coilflow normalize` does",
         )
+    scales = set(batch.column("scale").to_pylist())
+    if len(scales) > 1 or not scales <= {"limits", "self"}:
+        raise SourceError(
+            f"{place}: scale is {', '.join(sorted(map(str, scales)))}, expected limits or self, one a batch",
+            remedy="write coils of each scale in batches of their own",
+        )
     size = batch.num_rows
     defaults: dict[str, Any] = {"plant": "default", "revision": "", "observed": 1.0}
     arrays = []

@@ -100,7 +100,8 @@ def test_rows_that_are_averaged_keep_their_standard_deviation_as_spread() -> Non
 def test_a_reading_that_is_no_mass_rejects_its_coil_alone_and_says_where(value: float, said: str) -> None:
     good, bad = np.full((5, 9), 110.0), np.full((5, 9), 110.0)
     bad[3, 7] = value
-    done = normalize(assemble(rows_of((good, good), (good, bad), (good, good)), [header(i) for i in "abc"]).coils, LIMITS)
+    rows = rows_of((good, good), (good, bad), (good, good))
+    done = normalize(assemble(rows, [header(i) for i in "abc"]).coils, LIMITS)
     assert done.batch.column("coil_id").to_pylist() == ["a", "c"]
     (reject,) = done.rejects
     assert reject.key is not None

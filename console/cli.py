@@ -1,0 +1,79 @@
+"""The command `coilflow`: builds and runs, and turns every error into one sentence with a remedy."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+
+from console.commands.assess import assess
+from console.commands.demo import demo
+from console.commands.doctor import doctor
+from console.commands.evaluate import evaluate
+from console.commands.normalize import normalize
+from console.commands.simulate import simulate
+from console.commands.train import train
+from console.options import EMBEDDED
+from schemas.errors import CoilflowError
+
+app = typer.Typer(
+    name="coilflow",
+    help="One verdict for every galvanized coil: OK, NOK or UNDECIDED.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+for command in (demo, simulate, normalize, assess, evaluate, train, doctor):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run `coilflow`; exit 0 where any verdict came, 1 where none, 2 for wrong use."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; prints no stack trace unless COILFLOW_DEBUG is set."""
+    try:
+        code = app(args=_with_store_value(arguments), prog_name="coilflow", standalone_mode=False)
+    except CoilflowError as error:
+        return _complain(str(error), error.remedy, error.exit_code)
+    except typer.Abort:
+        return _complain("stopped", "run it again; nothing is half done", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone, as `| head` does
+        return 0
+    except Exception as error:
+        usage = getattr(error, "format_message", None)
+        if usage is not None:
+            return _complain(usage(), "see `coilflow --help`", 2)
+        if os.environ.get("COILFLOW_DEBUG"):
+            raise
+        return _complain(
+            f"unexpected {type(error).__name__}: {error}",
+            "set COILFLOW_DEBUG=1, run it again and report what it shows",
+            1,
+        )
+    return int(code or 0)
+
+
+def _complain(sentence: str, remedy: str, code: int) -> int:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]error:[/] {_plain(sentence)}; {_plain(remedy)}")
+    return code
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("[", "\\[").rstrip(".")
+
+
+def _with_store_value(arguments: Sequence[str]) -> list[str]:
+    """Give `--store` without a DSN its default, which the option parser cannot express."""
+    result = []
+    for i, argument in enumerate(arguments):
+        following = arguments[i + 1] if i + 1 < len(arguments) else ""
+        is_dsn = following.startswith(("postgresql://", "postgres://")) or ("=" in following and following[0] != "-")
+        result.append(f"--store={EMBEDDED}" if argument == "--store" and not is_dsn else argument)
+    return result

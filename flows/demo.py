@@ -1,0 +1,97 @@
+"""The demonstration: a shift of a simulated line, assessed into a fresh database, counted by SQL."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flows.assess import JudgedCoil, assess
+from flows.record import record
+from flows.sources.open import open_source
+from plant.events import write_events
+from plant.line import SimulatedBlock, simulate
+from plant.settings import PRODUCTION
+from processors.score import Scorer
+from schemas.coils import CoilKey
+from schemas.rejects import Reject
+from schemas.settings import Settings
+from schemas.verdicts import Label
+from store.coils import Counts, counts, missing_coils
+from store.connection import connect
+from store.migrations import migrate
+
+# A shift with more going wrong than on a good day, so that there is something to see.
+LINE = replace(PRODUCTION, defect_share=0.12, gauge=replace(PRODUCTION.gauge, damaged_share=0.01))
+IN_DOUBT = 4  # coils kept for pictures
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shift:
+    """What a demonstration showed."""
+
+    counts: Counts
+    lost: int  # coils of the simulator that the database knows neither a verdict nor a dead letter of
+    in_doubt: tuple[JudgedCoil, ...]  # UNDECIDED first, then those closest to their threshold
+    rejects: tuple[Reject, ...]
+    agreed: int  # verdicts that say what the simulated expert said
+    labelled: int
+    simulate_s: float
+    assess_s: float
+
+
+def run_shift(
+    coils: int, *, seed: int, dsn: str, ensemble: Scorer, settings: Settings, on_coils: Callable[[str, int], None]
+) -> Shift:
+    """Simulate a shift as events, assess it, store every verdict and reject, and count what the database holds.
+
+    Args:
+        coils: how many coils the shift has.
+        seed: of the simulation.
+        dsn: an empty database.
+        ensemble: the models.
+        settings: batch size, tolerance profiles, destinations.
+        on_coils: told the step and how many more coils it has done.
+    """
+    begun = time.perf_counter()
+    made: dict[CoilKey, str | None] = {}
+    with tempfile.TemporaryDirectory(prefix="coilflow-demo-") as folder:
+        events = Path(folder) / "events.jsonl"
+
+        def blocks() -> Iterator[SimulatedBlock]:
+            for block in simulate(coils, seed=seed, line=LINE):
+                made.update((header.key, header.label) for header in block.headers)
+                on_coils("simulate", len(block))
+                yield block
+
+        write_events(blocks(), events)
+        simulated = time.perf_counter()
+        migrate(dsn)
+        in_doubt: list[JudgedCoil] = []
+        rejects: list[Reject] = []
+        agreed = 0
+        with connect(dsn) as connection:
+            for judged in assess(open_source(str(events), plant=settings.plant), ensemble, settings, records=True):
+                record(connection, judged, settings)
+                rejects += judged.rejects
+                agreed += sum(made.get(coil.verdict.key) == coil.verdict.label for coil in judged.coils)
+                in_doubt = sorted([*in_doubt, *judged.coils], key=_certainty)[:IN_DOUBT]
+                on_coils("assess", len(judged.coils))
+            done = time.perf_counter()
+            stored = counts(connection)
+            lost = missing_coils(connection, list(made))
+    return Shift(
+        counts=stored,
+        lost=lost,
+        in_doubt=tuple(in_doubt),
+        rejects=tuple(rejects),
+        agreed=agreed,
+        labelled=stored.decided,
+        simulate_s=simulated - begun,
+        assess_s=done - simulated,
+    )
+
+
+def _certainty(coil: JudgedCoil) -> tuple[bool, float]:
+    verdict = coil.verdict
+    return verdict.label is not Label.UNDECIDED, abs(verdict.p_nok - verdict.threshold)

@@ -1,0 +1,42 @@
+"""Write what the local host judged into the database."""
+
+from datetime import UTC, datetime
+
+from flows.assess import Judged
+from schemas.errors import StoreError
+from schemas.settings import Settings
+from store.connection import Connection
+from store.deadletters import record_dead_letters
+from store.verdicts import Decided, Recorded, record_verdicts
+
+
+def record(connection: Connection, judged: Judged, settings: Settings) -> Recorded:
+    """Store one batch, verdicts and dead letters, in one transaction; a repeat changes nothing.
+
+    In mode `observe` nothing is queued for announcement.
+
+    Raises:
+        StoreError: the database refused; nothing of the batch is stored then.
+    """
+    decided = []
+    for coil in judged.coils:
+        if coil.record is None:
+            raise StoreError("a coil came without its readings", remedy="assess with records=True")
+        decided.append(
+            Decided(
+                verdict=coil.verdict,
+                order=coil.record.order,
+                started_at=coil.record.started_at,
+                truth=coil.record.truth,
+                readings=coil.record.readings,
+            )
+        )
+    with connection.transaction():
+        recorded = record_verdicts(
+            connection,
+            decided,
+            decided_at=datetime.now(UTC),
+            destinations=settings.destinations if settings.mode == "announce" else (),
+        )
+        record_dead_letters(connection, judged.rejects)
+    return recorded
