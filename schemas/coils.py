@@ -95,8 +95,8 @@ class CoilBatch:
     """B assembled coils with R rows in all, ragged by face; each face has at least two rows.
 
     `face_start` [2B + 1] int64 offsets into the rows: top of coil 0, bottom of coil 0, top of coil 1, ...
-    `position` [R] float64 ascending within a face; `grid_row` [R] int64 is a row's index on the face's grid of `grid_rows` [2B] rows (gaps are missing rows); `expected_rows` [2B] is
-    at least that, more where the line said so.
+    `position` [R] float64 ascending within a face; `grid_row` [R] int64 is a row's index on the face's grid of
+    `grid_rows` [2B] rows (gaps are missing rows); `expected_rows` [2B] is at least that, more where the line said so.
     """
 
     headers: tuple[CoilHeader, ...]
