@@ -1,0 +1,6 @@
+"""Networks by name; importing one imports torch, so the serving side never does."""
+
+from models.networks.contract import Network
+from models.networks.registry import NETWORKS, build
+
+__all__ = ["NETWORKS", "Network", "build"]

@@ -1,0 +1,111 @@
+"""Promises of `train`, from specification to score."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from flows.bundles import build_ensemble
+from flows.population import Population, labelled, simulated
+from flows.train import split_of, train, train_on
+from models.bundle import MODEL, load_bundle
+from models.ensemble import load_ensemble
+from models.spec import DataSpec, SimulatedData, TrainSpec
+from schemas.coils import Limits
+from schemas.errors import SourceError, SpecError
+from tests.models.coils import LIMITS, batch_of, random_matrix
+
+DATA = SimulatedData(coils=120, seed=3)
+
+
+def _spec(**changes: object) -> TrainSpec:
+    spec = TrainSpec(name="tiny", kind="cnn10", data=DataSpec(simulate=DATA), epochs=2, batch=16, seed=1)
+    return spec.model_copy(update=changes)
+
+
+@pytest.fixture(scope="module")
+def population() -> Population:
+    return simulated(DATA, LIMITS)
+
+
+def test_a_specification_becomes_a_bundle_that_joins_the_shipped_ensemble(tmp_path: Path) -> None:
+    folder = train(_spec(), tmp_path / "tiny")
+    bundle = load_bundle(folder, threads=1)
+    assert bundle.verify() <= 1e-4
+    assert bundle.manifest.limits_version == load_ensemble(None, threads=1).limits.version
+    p_nok = bundle.p_nok(random_matrix(3))
+    assert ((p_nok >= 0) & (p_nok <= 1)).all()
+
+
+def test_the_manifest_says_where_the_model_comes_from_and_how_good_it_is(
+    tmp_path: Path, population: Population
+) -> None:
+    manifest = load_bundle(train_on(_spec(), population, tmp_path / "m"), threads=1).manifest
+    assert manifest.training.source == "plant: 120 coils, seed 3"
+    assert manifest.training.data_digest == population.digest()
+    assert manifest.training.spec["kind"] == "cnn10"
+    assert manifest.metrics["n"] == 24
+    assert set(manifest.metrics["ci95"]) == {"accuracy", "precision", "recall", "f1", "roc_auc", "mcc"}
+    assert {"torch", "onnx", "onnxruntime"} <= set(manifest.libraries)
+
+
+def test_the_same_specification_gives_the_same_version(tmp_path: Path, population: Population) -> None:
+    first, second = (train_on(_spec(), population, tmp_path / name) for name in ("a", "b"))
+    assert (first / MODEL).read_bytes() == (second / MODEL).read_bytes()
+
+
+def test_models_on_the_same_coils_share_a_stratified_split(population: Population) -> None:
+    split, other = split_of(_spec(), population), split_of(_spec(seed=9), population)
+    np.testing.assert_array_equal(split.holdout, other.holdout)
+    together = np.concatenate([split.training, split.validation, split.holdout])
+    np.testing.assert_array_equal(np.sort(together), np.arange(120))
+    shares = [population.is_nok[part].mean() for part in (split.training, split.validation, split.holdout)]
+    assert np.ptp(shares) < 0.05
+
+
+def test_an_ensemble_is_built_from_specifications_in_one_go(tmp_path: Path) -> None:
+    specs = [_spec(name="a", epochs=1), _spec(name="b", epochs=1, scale="self")]
+    out = tmp_path / "ensemble"
+    out.mkdir()
+    (out / "old").touch()
+    build_ensemble(specs, out)
+    ensemble = load_ensemble(out, threads=1)
+    assert set(ensemble.verify()) == {"a", "b"}
+    assert not (out / "old").exists()
+    assert ensemble.score(batch_of(random_matrix(2), "self")).skipped == ("a",)
+
+
+def test_a_dsn_never_reaches_a_manifest(tmp_path: Path, population: Population) -> None:
+    spec = _spec(data=DataSpec(source="postgresql://me:secret@plant/coils"))
+    manifest = load_bundle(train_on(spec, population, tmp_path / "m"), threads=1).manifest
+    assert "secret" not in manifest.model_dump_json()
+
+
+def test_a_limits_model_cannot_learn_from_grey_levels(tmp_path: Path) -> None:
+    grey = _with_labels(batch_of(random_matrix(40), "self"))
+    with pytest.raises(SpecError, match="key scale"):
+        train_on(_spec(), labelled([grey], limits=None, source="grey"), tmp_path / "m")
+
+
+def test_too_few_coils_of_a_label_are_refused() -> None:
+    batch = batch_of(random_matrix(5))
+    with pytest.raises(SourceError, match="0 coils are labelled OK, at least 10 are needed"):
+        labelled([batch], limits=LIMITS, source="s")
+
+
+def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="exists already"):
+        train(_spec(), tmp_path)
+
+
+def test_limits_are_measured_where_none_are_given() -> None:
+    measured = simulated(DATA, None).limits
+    assert isinstance(measured, Limits)
+    assert measured.low < 0 < measured.high
+
+
+def _with_labels(batch: pa.RecordBatch) -> pa.RecordBatch:
+    place = batch.schema.get_field_index("label")
+    labels = ["OK", "NOK"] * (batch.num_rows // 2)
+    return batch.set_column(place, batch.schema.field(place), pa.array(labels))

@@ -1,0 +1,105 @@
+"""Promises of the training loop and of its augmentation."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.augment import augment
+from models.spec import Augmentation, ClassWeights, DataSpec, SimulatedData, TrainSpec
+from models.training import Epoch, LabelledCoils, Trained, class_weights, fit, log_odds
+from tests.models.coils import random_matrix
+
+NOTHING = Augmentation(mirror=0, reverse=0, noise=0, shift_rows=0, contrast=0, offset=0)
+
+
+def _spec(**changes: object) -> TrainSpec:
+    data = DataSpec(simulate=SimulatedData(coils=100, seed=0))
+    spec = TrainSpec(name="t", kind="cnn10", data=data, epochs=3, batch=16, learning_rate=0.003, seed=5)
+    return spec.model_copy(update=changes)
+
+
+def _coils(n: int, seed: int) -> LabelledCoils:
+    """Coils that are NOK where a stretch of one face is thin."""
+    matrix = random_matrix(n, seed) * np.float32(0.2)
+    is_nok = np.random.default_rng(seed).random(n) < 0.4
+    matrix[is_nok, 100:160, 2:7] = -0.8
+    return LabelledCoils(matrix=matrix, is_nok=is_nok)
+
+
+def _fit(spec: TrainSpec, seen: list[Epoch] | None = None) -> Trained:
+    return fit(spec, _coils(64, 1), _coils(32, 2), on_epoch=([] if seen is None else seen).append)
+
+
+def test_the_same_specification_gives_the_same_weights() -> None:
+    first, second = _fit(_spec(epochs=2)), _fit(_spec(epochs=2))
+    torch.testing.assert_close(first.network.state_dict(), second.network.state_dict(), rtol=0, atol=0)
+    other = _fit(_spec(epochs=2, seed=6))
+    assert not torch.equal(first.network.state_dict()["head.1.weight"], other.network.state_dict()["head.1.weight"])
+
+
+def test_torchs_global_generator_is_left_as_it_was() -> None:
+    before = torch.get_rng_state()
+    _fit(_spec(epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_plain_defect_is_learnt() -> None:
+    seen: list[Epoch] = []
+    fit(_spec(epochs=6, batch=8), _coils(96, 1), _coils(32, 2), on_epoch=seen.append)
+    assert min(epoch.validation_loss for epoch in seen) < 0.3 < seen[0].validation_loss
+
+
+def test_training_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best() -> None:
+    seen: list[Epoch] = []
+    validation = _coils(32, 2)
+    reversed_labels = LabelledCoils(matrix=validation.matrix, is_nok=~validation.is_nok)
+    spec = _spec(kind="cnn1d", epochs=50, patience=2)
+    trained = fit(spec, _coils(64, 1), reversed_labels, on_epoch=seen.append)
+    assert trained.epochs == tuple(seen)
+    best = max(epoch.number for epoch in seen if epoch.best)
+    assert len(seen) == best + 2 < 50
+    odds = log_odds(trained.network, validation.matrix)
+    loss = np.mean(np.logaddexp(0, np.where(reversed_labels.is_nok, -odds, odds)))
+    assert loss == pytest.approx(seen[best - 1].validation_loss, rel=1e-4)
+
+
+def test_balanced_weights_give_both_labels_the_same_total() -> None:
+    is_nok = np.arange(100) < 20
+    weights = class_weights(_spec(), is_nok)
+    assert weights.nok * 20 == pytest.approx(weights.ok * 80)
+    assert class_weights(_spec(class_weight=ClassWeights(ok=1, nok=5)), is_nok) == ClassWeights(ok=1, nok=5)
+
+
+def _augmented(how: Augmentation, *, grey: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    matrix = torch.from_numpy(random_matrix(32))
+    return matrix, augment(matrix, how, grey=grey, generator=torch.Generator().manual_seed(1))
+
+
+def test_no_augmentation_changes_nothing() -> None:
+    matrix, changed = _augmented(NOTHING)
+    assert torch.equal(matrix, changed)
+
+
+def test_a_mirrored_face_keeps_its_own_columns() -> None:
+    matrix, changed = _augmented(NOTHING.model_copy(update={"mirror": 1.0}))
+    assert torch.equal(changed[:, :, :9], matrix[:, :, :9].flip(2))
+    assert torch.equal(changed[:, :, 9:], matrix[:, :, 9:].flip(2))
+
+
+def test_reversal_turns_the_coil_end_for_end() -> None:
+    matrix, changed = _augmented(NOTHING.model_copy(update={"reverse": 1.0}))
+    assert torch.equal(changed, matrix.flip(1))
+
+
+def test_a_shift_moves_all_sensors_alike_and_repeats_the_end() -> None:
+    matrix, changed = _augmented(NOTHING.model_copy(update={"shift_rows": 10}))
+    for before, after in zip(matrix, changed, strict=True):
+        rows = [before[torch.arange(264).add(k).clamp(0, 263)] for k in range(-10, 11)]
+        assert any(torch.equal(after, moved) for moved in rows)
+
+
+def test_a_grey_coil_stays_grey() -> None:
+    how = NOTHING.model_copy(update={"noise": 0.1, "contrast": 0.5, "offset": 0.1})
+    _, changed = _augmented(how, grey=True)
+    assert changed.abs().max() <= 1
+    assert torch.equal((changed * 255).round() / 255, changed)
