@@ -95,7 +95,7 @@ class CoilVerdict(_Data):
     role: Literal["champion", "shadow"] = "champion"
     label: Label
     result_evaluation: Literal[1, 2, 3]  # OPC 40001-101: 1 OK, 2 NOK, 3 undecided
-    p_nok: Share | None  # None where nothing could be scored
+    p_nok: Share | None = None  # None where nothing could be scored
     threshold: Share
     ensemble_version: Name
     members: tuple[MemberSaid, ...]
@@ -160,7 +160,7 @@ class Envelope(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    specversion: Literal["1.0"] = "1.0"
+    specversion: Literal["1.0"]
     id: Annotated[str, Field(min_length=1, max_length=200)]
     source: Annotated[str, Field(min_length=1)]  # URI reference, e.g. /plants/default
     subject: Annotated[str, Field(min_length=1)] | None = None  # the coil's or model's id
@@ -172,56 +172,56 @@ class Envelope(BaseModel):
 class CoilStartedEvent(Envelope):
     """`coil.started` on topic `coil.chunks`."""
 
-    type: Literal["coil.started"] = "coil.started"
+    type: Literal["coil.started"]
     data: CoilStarted
 
 
 class CoilChunkEvent(Envelope):
     """`coil.chunk` on topic `coil.chunks`."""
 
-    type: Literal["coil.chunk"] = "coil.chunk"
+    type: Literal["coil.chunk"]
     data: CoilChunk
 
 
 class CoilEndedEvent(Envelope):
     """`coil.ended` on topic `coil.chunks`."""
 
-    type: Literal["coil.ended"] = "coil.ended"
+    type: Literal["coil.ended"]
     data: CoilEnded
 
 
 class CoilWarningEvent(Envelope):
     """`coil.warning` on topic `coil.verdicts`."""
 
-    type: Literal["coil.warning"] = "coil.warning"
+    type: Literal["coil.warning"]
     data: CoilWarning
 
 
 class CoilVerdictEvent(Envelope):
     """`coil.verdict` on topic `coil.verdicts`."""
 
-    type: Literal["coil.verdict"] = "coil.verdict"
+    type: Literal["coil.verdict"]
     data: CoilVerdict
 
 
 class OperatorFeedbackEvent(Envelope):
     """`operator.feedback` on the topic of that name."""
 
-    type: Literal["operator.feedback"] = "operator.feedback"
+    type: Literal["operator.feedback"]
     data: OperatorFeedback
 
 
 class ModelChangedEvent(Envelope):
     """`model.changed` on topic `model.events`."""
 
-    type: Literal["model.changed"] = "model.changed"
+    type: Literal["model.changed"]
     data: ModelChanged
 
 
 class DeadLetterEvent(Envelope):
     """`dead.letter` on the dead-letter topic of the topic it came from."""
 
-    type: Literal["dead.letter"] = "dead.letter"
+    type: Literal["dead.letter"]
     data: DeadLetter
 
 

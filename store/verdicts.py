@@ -148,6 +148,8 @@ def _row(one: Decided, *, decided_at: datetime, announce: bool) -> dict[str, Any
 
 def _event(verdict: Verdict, decided_at: datetime) -> dict[str, Any]:
     event = CoilVerdictEvent(
+        specversion="1.0",
+        type="coil.verdict",
         id=str(event_id(verdict)),
         source=f"/plants/{quote(verdict.key.plant, safe='')}",
         subject=verdict.key.coil_id,

@@ -1,0 +1,1 @@
+"""Tests of what crosses a wire or lands on a disk."""
