@@ -17,7 +17,7 @@ from processors.calibration import calibration_runs
 from processors.results import reject_coil
 from processors.stretch import stretch
 from schemas.coils import BoolArray, CoilBatch, FloatArray, Limits
-from schemas.layout import FACES, MATRIX_ROWS, MATRIX_SHAPE, SENSORS_PER_FACE
+from schemas.layout import FACES, SENSORS_PER_FACE
 from schemas.matrices import matrix_batch
 from schemas.rejects import Reject
 from schemas.verdicts import Reason
@@ -64,8 +64,8 @@ def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
     batch = matrix_batch(
         keys=[header.key for header in coils.headers],
         revisions=coils.revisions,
-        matrix=_side_by_side(matrix, size),
-        spread=_side_by_side(matrix_spread, size),
+        matrix=matrix,
+        spread=matrix_spread,
         observed=measured / expected,
         scale="limits",
         columns={
@@ -166,9 +166,3 @@ def _per_coil(per_row: "np.ndarray[tuple[int], np.dtype[np.int64]]", coils: Coil
         return np.zeros(0)
     total: FloatArray = np.add.reduceat(per_row, coils.face_start[:-1:2])
     return total
-
-
-def _side_by_side(faces: FloatArray, size: int) -> "np.ndarray[tuple[int, int, int], np.dtype[np.float32]]":
-    """[2B, 264, 9] -> [B, 264, 18]: top, then bottom."""
-    paired = faces.reshape(size, len(FACES), MATRIX_ROWS, SENSORS_PER_FACE).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(paired, dtype=np.float32).reshape(size, *MATRIX_SHAPE)

@@ -1,64 +1,76 @@
 """Bring faces of any number of rows to 264 chunks along the length."""
 
+from typing import TypeVar
+
 import numpy as np
 
-from schemas.coils import FloatArray, IntArray
-from schemas.layout import MATRIX_ROWS
+from schemas.coils import Float32Array, FloatArray, IntArray
+from schemas.layout import FACES, MATRIX_ROWS, MATRIX_SHAPE
+
+# Place of each chunk on a grid of n rows, [n, 264]: row i lies at i * 263 / (n - 1), and the row at or before it.
+_PLACE = np.arange(MATRIX_ROWS) * (np.arange(MATRIX_ROWS + 1)[:, None] - 1) / (MATRIX_ROWS - 1)
+_ROW = np.floor(_PLACE).astype(np.int64)
+
+_Number = TypeVar("_Number", np.int64, np.float32)
 
 
 def stretch(
     value: FloatArray, spread: FloatArray | None, face_start: IntArray, grid_row: IntArray, grid_rows: IntArray
-) -> tuple[FloatArray, FloatArray]:
-    """Stretch or average each face to 264 rows.
+) -> tuple[Float32Array, Float32Array]:
+    """Stretch or average each face to 264 rows, the two faces of a coil side by side.
 
     Args:
         value: [R, 9] saliency.
         spread: [R, 9] its standard deviation inside each row, or None where the source has none.
-        face_start: [F + 1] offsets of the faces in the rows.
+        face_start: [2B + 1] offsets of the faces in the rows, top and bottom of each coil in turn.
         grid_row: [R] place of a row on its face's grid.
-        grid_rows: [F] rows of each grid; above 264, rows are averaged inside chunk floor(264 * row / rows).
+        grid_rows: [2B] rows of each grid; above 264, rows are averaged inside chunk floor(264 * row / rows).
 
     Returns:
-        Values and spread, [F, 264, 9] float64 each.
+        Values and spread, float32 [B, 264, 18] each: columns 0-8 top, 9-17 bottom.
     """
     if (grid_rows > MATRIX_ROWS).any():
         value, spread, face_start, grid_row, grid_rows = _averaged(value, spread, face_start, grid_row, grid_rows)
-    before, after, weight = _neighbours(face_start, grid_row, grid_rows)
-    stretched = _between(value, before, after, weight)
+    before, beyond = _places(face_start, grid_row, grid_rows)
+    stretched = _between(value, before, beyond, face_start, grid_row)
     if spread is None:
         return stretched, np.zeros_like(stretched)
-    return stretched, _between(spread, before, after, weight)
+    return stretched, _between(spread, before, beyond, face_start, grid_row)
 
 
-def _between(value: FloatArray, before: IntArray, after: IntArray, weight: FloatArray) -> FloatArray:
-    low = value[before]
-    result = value[after]
-    result -= low
-    result *= weight[..., None]
-    result += low
-    return result
-
-
-def _neighbours(face_start: IntArray, grid_row: IntArray, grid_rows: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
-    """For each face and chunk [F, 264]: the row before it, the row after it, and the weight of the latter."""
+def _places(face_start: IntArray, grid_row: IntArray, grid_rows: IntArray) -> tuple[IntArray, Float32Array]:
+    """For each chunk and face of each coil, [B * 264 * 2]: the row before it, and grid rows from there to the chunk."""
     slot_start = np.concatenate(([0], np.cumsum(grid_rows)))
-    rows = np.arange(len(grid_row))
     slot = np.repeat(slot_start[:-1], np.diff(face_start)) + grid_row
-    at_or_before = np.full(slot_start[-1], -1)
-    at_or_before[slot] = rows
+    at_or_before = np.zeros(slot_start[-1], dtype=np.int64)
+    at_or_before[slot] = np.arange(len(grid_row))
     at_or_before = np.maximum.accumulate(at_or_before)
-    at_or_after = np.full(slot_start[-1], len(rows))
-    at_or_after[slot] = rows
-    at_or_after = np.minimum.accumulate(at_or_after[::-1])[::-1]
-    x = np.arange(MATRIX_ROWS) * (grid_rows[:, None] - 1) / (MATRIX_ROWS - 1)
-    below = np.floor(x).astype(np.int64)
-    above = np.minimum(below + 1, grid_rows[:, None] - 1)
-    first, last = face_start[:-1, None], face_start[1:, None] - 1
-    before = np.clip(at_or_before[slot_start[:-1, None] + below], first, last)
-    after = np.clip(at_or_after[slot_start[:-1, None] + above], first, last)
-    gap = grid_row[after] - grid_row[before]
-    weight = np.clip((x - grid_row[before]) / np.maximum(gap, 1), 0.0, 1.0)
-    return before, after, weight
+    before = at_or_before[slot_start[:-1, None] + _ROW[grid_rows]]
+    before = np.maximum(before, face_start[:-1, None])  # chunks before a face's first row take its value
+    beyond = np.maximum(_PLACE[grid_rows] - grid_row[before], 0.0)
+    return _interleaved(before), _interleaved(beyond.astype(np.float32))
+
+
+def _interleaved(
+    faces: "np.ndarray[tuple[int, int], np.dtype[_Number]]",
+) -> "np.ndarray[tuple[int], np.dtype[_Number]]":
+    """[2B, 264] -> [B * 264 * 2]: chunk by chunk, top and bottom."""
+    return faces.reshape(-1, len(FACES), MATRIX_ROWS).transpose(0, 2, 1).reshape(-1)
+
+
+def _between(
+    value: FloatArray, before: IntArray, beyond: Float32Array, face_start: IntArray, grid_row: IntArray
+) -> Float32Array:
+    """Value of the row before each chunk, plus the slope to the next row times the way to the chunk."""
+    last = face_start[1:] - 1  # has no next row: its value holds to the end
+    step = np.diff(grid_row, append=0)
+    step[last] = 1
+    slope = (np.diff(value, axis=0, append=value[-1:]) / step[:, None]).astype(np.float32)
+    slope[last] = 0.0
+    result = slope.take(before, axis=0)
+    result *= beyond[:, None]
+    result += value.astype(np.float32).take(before, axis=0)
+    return result.reshape(-1, *MATRIX_SHAPE)
 
 
 def _averaged(
