@@ -32,8 +32,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    environment = {**os.environ, "COILFLOW_DATA_DIR": str(folder / "data"), "PIP_CONSTRAINT": str(ROOT / "constraints.txt")}
-    environment.pop("PYTHONPATH", None)
+    pins = str(ROOT / "constraints.txt")
+    environment = {**os.environ, "COILFLOW_DATA_DIR": str(folder / "data"), "PIP_CONSTRAINT": pins}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
