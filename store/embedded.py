@@ -1,5 +1,6 @@
 """An own PostgreSQL from a wheel, in the user's data folder: the default where no DSN is given (Linux, macOS)."""
 
+import atexit
 import fcntl
 import hashlib
 import inspect
@@ -128,7 +129,12 @@ def _start(server_class: "type[PostgresServer]", folder: Path) -> "PostgresServe
     closed = _closed_folders(server_class, folder)
     try:
         server = server_class(folder, cleanup_mode=None)
-        server.start()
+        # The wheel's lock is one file for all users of the machine, which only the first of them can open.
+        server._lock = type(server._lock)(folder.with_name("postgres.start.lock"))
+        try:
+            server.start()
+        finally:
+            atexit.unregister(server._cleanup)  # its count of users misses the killed ones; ours stops the server
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise StoreError(
             f"the embedded PostgreSQL in {folder} does not start ({type(error).__name__}); its log is {folder / 'log'}",
