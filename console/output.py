@@ -42,8 +42,9 @@ def verdict_json(coil: JudgedCoil) -> dict[str, Any]:
 
 
 def verdict_table(coils: Sequence[JudgedCoil], title: str) -> Table:
-    """Verdicts for people: what was decided, how sure, and why to look again."""
-    table = Table(title=title, title_justify="left")
+    """Verdicts for people: what was decided, how sure, and why to look again; a reason that all share is said once."""
+    shared = set.intersection(*(set(coil.verdict.reasons) for coil in coils)) if len(coils) > 1 else set()
+    table = Table(title=title, title_justify="left", caption="; ".join(sorted(shared)) or None, caption_justify="left")
     table.add_column("coil")
     table.add_column("verdict")
     table.add_column("p(NOK)", justify="right")
@@ -60,7 +61,7 @@ def verdict_table(coils: Sequence[JudgedCoil], title: str) -> Table:
             f"{verdict.threshold:.3f}",
             f"{verdict.observed:.1%}",
             coil.truth or "",
-            Text("; ".join(verdict.reasons)),
+            Text("; ".join(reason for reason in verdict.reasons if reason not in shared)),
         )
     return table
 

@@ -21,10 +21,11 @@ def main() -> None:
         name="simulated",
         read=lambda: (assemble(block.rows, block.headers) for block in simulate(_COILS, seed=5, line=TRAINING)),
     )
-    judged = assess(source, load_ensemble(None, threads=1), Settings(), records=False)
+    ensemble = load_ensemble(None, threads=1)
+    judged = assess(source, ensemble, Settings(), records=False)
     nok = [coil for batch in judged for coil in batch.coils if coil.verdict.label is Label.NOK and coil.truth == "NOK"]
     worst = max(nok, key=lambda coil: coil.verdict.p_nok)
-    draw_coil(worst, Path(__file__).parent / "pictures" / "coil.png")
+    draw_coil(worst, Path(__file__).parent / "pictures" / "coil.png", ensemble.limits)
 
 
 if __name__ == "__main__":

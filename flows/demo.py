@@ -13,7 +13,7 @@ from plant.events import write_events
 from plant.line import SimulatedBlock, simulate
 from plant.settings import PRODUCTION
 from processors.score import Scorer
-from schemas.coils import CoilKey
+from schemas.coils import CoilKey, Truth
 from schemas.rejects import Reject
 from schemas.settings import Settings
 from schemas.verdicts import Label
@@ -54,7 +54,7 @@ def run_shift(
         on_coils: told the step and how many more coils it has done.
     """
     begun = time.perf_counter()
-    made: dict[CoilKey, str | None] = {}
+    made: dict[CoilKey, Truth | None] = {}
     with tempfile.TemporaryDirectory(prefix="coilflow-demo-") as folder:
         events = Path(folder) / "events.jsonl"
 
@@ -74,8 +74,9 @@ def run_shift(
             for judged in assess(open_source(str(events), plant=settings.plant), ensemble, settings, records=True):
                 record(connection, judged, settings)
                 rejects += judged.rejects
-                agreed += sum(made.get(coil.verdict.key) == coil.verdict.label for coil in judged.coils)
-                in_doubt = sorted([*in_doubt, *judged.coils], key=_certainty)[:IN_DOUBT]
+                labelled = [replace(coil, truth=made.get(coil.verdict.key)) for coil in judged.coils]
+                in_doubt = sorted([*in_doubt, *labelled], key=_certainty)[:IN_DOUBT]
+                agreed += sum(coil.truth == coil.verdict.label for coil in labelled)
                 on_coils("assess", len(judged.coils))
             done = time.perf_counter()
             stored = counts(connection)

@@ -46,7 +46,7 @@ def demo(
     _PICTURES.mkdir(exist_ok=True)
     pictures = [_PICTURES / f"coil-{coil.verdict.key.coil_id}.png" for coil in shift.in_doubt]
     for coil, picture in zip(shift.in_doubt, pictures, strict=True):
-        draw_coil(coil, picture)
+        draw_coil(coil, picture, ensemble.limits)
     if not as_json:
         _show(shift, pictures, database=name)
     stored = shift.counts

@@ -53,7 +53,7 @@ def test_training_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_b
     seen: list[Epoch] = []
     validation = _coils(32, 2)
     reversed_labels = LabelledCoils(matrix=validation.matrix, is_nok=~validation.is_nok)
-    spec = _spec(kind="cnn1d", epochs=50, patience=2)
+    spec = _spec(kind="cnn1d", epochs=50, patience=2, class_weight=ClassWeights(ok=1, nok=1))
     trained = fit(spec, _coils(64, 1), reversed_labels, on_epoch=seen.append)
     assert trained.epochs == tuple(seen)
     best = max(epoch.number for epoch in seen if epoch.best)
