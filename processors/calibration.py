@@ -3,6 +3,7 @@
 import numpy as np
 
 from schemas.coils import BoolArray, FloatArray, IntArray
+from schemas.layout import SENSORS_PER_FACE
 
 CALIBRATION_BELOW_G_M2 = 5.0
 
@@ -21,26 +22,22 @@ def calibration_runs(mean_g_m2: FloatArray, zn_min_g_m2: FloatArray, face_start:
     Returns:
         [R, 9] bool.
     """
-    near_zero = mean_g_m2 < CALIBRATION_BELOW_G_M2
     marked = np.zeros(mean_g_m2.shape, dtype=bool)
-    face_of_row = np.repeat(np.arange(len(face_start) - 1), np.diff(face_start))
-    faces = np.unique(face_of_row[near_zero.any(axis=1)])
-    if not len(faces):
+    near_zero = np.flatnonzero(mean_g_m2 < CALIBRATION_BELOW_G_M2)
+    if not len(near_zero):
         return marked
-    rows = np.isin(face_of_row, faces)
-    low = mean_g_m2[rows] < zn_min_g_m2[face_of_row[rows], None]
-    anchor = near_zero[rows] & low
-    first = np.diff(face_of_row[rows], prepend=-1) != 0
-    last = np.roll(first, -1)
-    marked[rows] = low & (_reached(low, anchor, first) | _reached(low[::-1], anchor[::-1], last[::-1])[::-1])
+    row, sensor = np.divmod(near_zero, SENSORS_PER_FACE)
+    track = np.unique((np.searchsorted(face_start, row, side="right") - 1) * SENSORS_PER_FACE + sensor)
+    face, sensor = np.divmod(track, SENSORS_PER_FACE)
+    count = np.diff(face_start)[face]
+    begin = np.cumsum(count) - count  # of each of these tracks, one after the other
+    rows = np.repeat(face_start[face] - begin, count) + np.arange(count.sum())
+    sensors = np.repeat(sensor, count)
+    value = mean_g_m2[rows, sensors]
+    low = value < np.repeat(zn_min_g_m2[face], count)
+    begins = np.diff(low, prepend=False)
+    begins[begin] = True
+    lowest = np.minimum.reduceat(value, np.flatnonzero(begins))[np.cumsum(begins) - 1]  # of each reading's run
+    calibrates = low & (lowest < CALIBRATION_BELOW_G_M2)
+    marked[rows[calibrates], sensors[calibrates]] = True
     return marked
-
-
-def _reached(low: BoolArray, anchor: BoolArray, first: BoolArray) -> BoolArray:
-    """Cells with an anchor at or before them in the same run; `first` marks the first row of each face."""
-    index = np.arange(len(low))[:, None]
-    run_start = np.maximum.accumulate(np.where(~low | first[:, None], index, 0), axis=0)
-    run_start += ~np.take_along_axis(low, run_start, axis=0)
-    last_anchor = np.maximum.accumulate(np.where(anchor, index, -1), axis=0)
-    reached: BoolArray = last_anchor >= run_start
-    return reached

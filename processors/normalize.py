@@ -16,7 +16,7 @@ import pyarrow as pa
 from processors.calibration import calibration_runs
 from processors.results import reject_coil
 from processors.stretch import stretch
-from schemas.coils import BoolArray, CoilBatch, FloatArray, Limits
+from schemas.coils import BoolArray, CoilBatch, FloatArray, IntArray, Limits
 from schemas.layout import FACES, SENSORS_PER_FACE
 from schemas.matrices import matrix_batch
 from schemas.rejects import Reject
@@ -51,14 +51,14 @@ def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
     low, high = _bands(coils)
     runs = calibration_runs(coils.mean_g_m2, low, coils.face_start)
     below, above = np.repeat(low, count)[:, None], np.repeat(high, count)[:, None]
-    value = np.where(runs, below, coils.mean_g_m2)
-    under, over = np.minimum(value - below, 0.0), np.maximum(value - above, 0.0)
-    raw = under / -limits.low + over / limits.high
+    beside = coils.mean_g_m2 - np.minimum(np.maximum(coils.mean_g_m2, below), above)  # the band: negative below it
+    beside[runs] = 0.0
+    raw = beside / np.where(beside < 0, -limits.low, limits.high)
     saliency = np.clip(raw, -1.0, 1.0)
-    spread = _spread(coils.std_g_m2, under, over, limits)
+    spread = _spread(coils.std_g_m2, beside, limits)
     matrix, matrix_spread = stretch(saliency, spread, coils.face_start, coils.grid_row, coils.grid_rows)
-    outside = _per_coil((raw != saliency).sum(axis=1), coils)
-    measured = _per_coil((~runs).sum(axis=1), coils)
+    outside = _per_coil(raw != saliency, coils)
+    measured = count.reshape(-1, 2).sum(axis=1) * SENSORS_PER_FACE - _per_coil(runs, coils)
     expected = coils.expected_rows.reshape(-1, 2).sum(axis=1) * SENSORS_PER_FACE
     orders = [header.order for header in coils.headers]
     batch = matrix_batch(
@@ -154,15 +154,15 @@ def take_coils(coils: CoilBatch, which: BoolArray) -> CoilBatch:
     )
 
 
-def _spread(std_g_m2: FloatArray, under: FloatArray, over: FloatArray, limits: Limits) -> FloatArray | None:
+def _spread(std_g_m2: FloatArray, beside: FloatArray, limits: Limits) -> FloatArray | None:
     """Standard deviation of the saliency to first order: |ds/dv| of the reading's, so zero inside the band."""
     if not std_g_m2.any():
         return None
-    return std_g_m2 * ((under < 0) / -limits.low + (over > 0) / limits.high)
+    return std_g_m2 * ((beside < 0) / -limits.low + (beside > 0) / limits.high)
 
 
-def _per_coil(per_row: "np.ndarray[tuple[int], np.dtype[np.int64]]", coils: CoilBatch) -> FloatArray:
-    if not len(coils):
-        return np.zeros(0)
-    total: FloatArray = np.add.reduceat(per_row, coils.face_start[:-1:2])
-    return total
+def _per_coil(cells: BoolArray, coils: CoilBatch) -> IntArray:
+    """Cells of each coil that are marked, of which there are few."""
+    rows = np.flatnonzero(cells) // SENSORS_PER_FACE
+    coil = np.searchsorted(coils.face_start[::2], rows, side="right") - 1
+    return np.bincount(coil, minlength=len(coils))

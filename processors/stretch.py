@@ -5,11 +5,12 @@ from typing import TypeVar
 import numpy as np
 
 from schemas.coils import Float32Array, FloatArray, IntArray
-from schemas.layout import FACES, MATRIX_ROWS, MATRIX_SHAPE
+from schemas.layout import FACES, MATRIX_ROWS, MATRIX_SHAPE, SENSORS_PER_FACE
 
 # Place of each chunk on a grid of n rows, [n, 264]: row i lies at i * 263 / (n - 1), and the row at or before it.
 _PLACE = np.arange(MATRIX_ROWS) * (np.arange(MATRIX_ROWS + 1)[:, None] - 1) / (MATRIX_ROWS - 1)
 _ROW = np.floor(_PLACE).astype(np.int64)
+_AT_ONCE = 8 * 2 * MATRIX_ROWS  # rows of result that stay in the cache: eight coils
 
 _Number = TypeVar("_Number", np.int64, np.float32)
 
@@ -34,7 +35,7 @@ def stretch(
     before, beyond = _places(face_start, grid_row, grid_rows)
     stretched = _between(value, before, beyond, face_start, grid_row)
     if spread is None:
-        return stretched, np.zeros_like(stretched)
+        return stretched, np.zeros(stretched.shape, dtype=np.float32)
     return stretched, _between(spread, before, beyond, face_start, grid_row)
 
 
@@ -45,9 +46,9 @@ def _places(face_start: IntArray, grid_row: IntArray, grid_rows: IntArray) -> tu
     at_or_before = np.zeros(slot_start[-1], dtype=np.int64)
     at_or_before[slot] = np.arange(len(grid_row))
     at_or_before = np.maximum.accumulate(at_or_before)
-    before = at_or_before[slot_start[:-1, None] + _ROW[grid_rows]]
+    before = at_or_before.take(_ROW.take(grid_rows, axis=0) + slot_start[:-1, None])
     before = np.maximum(before, face_start[:-1, None])  # chunks before a face's first row take its value
-    beyond = np.maximum(_PLACE[grid_rows] - grid_row[before], 0.0)
+    beyond = np.maximum(_PLACE.take(grid_rows, axis=0) - grid_row.take(before), 0.0)
     return _interleaved(before), _interleaved(beyond.astype(np.float32))
 
 
@@ -62,14 +63,19 @@ def _between(
     value: FloatArray, before: IntArray, beyond: Float32Array, face_start: IntArray, grid_row: IntArray
 ) -> Float32Array:
     """Value of the row before each chunk, plus the slope to the next row times the way to the chunk."""
+    at = value.astype(np.float32)
     last = face_start[1:] - 1  # has no next row: its value holds to the end
     step = np.diff(grid_row, append=0)
     step[last] = 1
-    slope = (np.diff(value, axis=0, append=value[-1:]) / step[:, None]).astype(np.float32)
+    slope = np.diff(at, axis=0, append=at[-1:])
+    slope /= step[:, None].astype(np.float32)
     slope[last] = 0.0
-    result = slope.take(before, axis=0)
-    result *= beyond[:, None]
-    result += value.astype(np.float32).take(before, axis=0)
+    result = np.empty((len(before), SENSORS_PER_FACE), dtype=np.float32)
+    for start in range(0, len(before), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        slope.take(before[part], axis=0, out=result[part], mode="clip")  # "clip" lets it write into `out` directly
+        result[part] *= beyond[part, None]
+        result[part] += at.take(before[part], axis=0)
     return result.reshape(-1, *MATRIX_SHAPE)
 
 
