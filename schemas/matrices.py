@@ -1,5 +1,6 @@
 """The coil matrix batch in Arrow: what `normalize` writes and `score` reads."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -117,7 +118,11 @@ def conform(batch: pa.RecordBatch, *, place: str) -> pa.RecordBatch:
             remedy="write coils of each scale in batches of their own",
         )
     size = batch.num_rows
-    defaults: dict[str, Any] = {"plant": "default", "revision": "", "observed": 1.0}
+    defaults: dict[str, list[Any]] = {
+        "plant": ["default"] * size,
+        "revision": [hashlib.sha256(coil.tobytes()).hexdigest() for coil in tensor_values(batch)] if size else [],
+        "observed": [1.0] * size,
+    }
     arrays = []
     for field in MATRIX_BATCH:
         if field.name in batch.schema.names:
@@ -126,5 +131,5 @@ def conform(batch: pa.RecordBatch, *, place: str) -> pa.RecordBatch:
         elif field.type == TENSOR:
             arrays.append(tensor_column(np.zeros((size, *MATRIX_SHAPE), dtype=np.float32)))
         else:
-            arrays.append(pa.array([defaults.get(field.name)] * size, type=field.type))
+            arrays.append(pa.array(defaults.get(field.name, [None] * size), type=field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=MATRIX_BATCH)
