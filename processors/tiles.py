@@ -7,6 +7,8 @@ import numpy as np
 from schemas.coils import BoolArray, ChunkRows, FloatArray, IntArray
 from schemas.layout import FACES, GAUGE, SENSORS_PER_FACE
 
+Faults = dict[int, tuple[str, str]]  # index of the coil -> (error, remedy)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tiles:
@@ -27,7 +29,7 @@ class Folded:
     """Rows of the coils that could be folded, and index of the coil -> (error, remedy) for the others."""
 
     rows: ChunkRows
-    faults: dict[int, tuple[str, str]]
+    faults: Faults
 
 
 def fold_tiles(tiles: Tiles) -> Folded:
@@ -41,52 +43,71 @@ def fold_tiles(tiles: Tiles) -> Folded:
         Rows at the position of their first tile, spread zero.
     """
     faults = _unplaced(tiles)
-    usable = (tiles.face >= 0) & np.isfinite(tiles.tile_id)
-    order = np.lexsort((tiles.tile_id, tiles.face, tiles.coil))
-    order = order[usable[order]]
-    coil, face = tiles.coil[order], tiles.face[order]
-    tile_id, value = tiles.tile_id[order], tiles.mean_g_m2[order]
+    group, tile_id, value = _in_order(tiles)
+    new_face = np.diff(group, prepend=-1) != 0
+    repeat = ~new_face & (np.diff(tile_id, prepend=np.nan) == 0)
+    if repeat.any():
+        _add_conflicts(faults, np.flatnonzero(repeat), group, tile_id, value)
+        once = ~repeat
+        group, tile_id, value, new_face = group[once], tile_id[once], value[once], new_face[once]
     step = np.diff(tile_id, prepend=np.nan)
-    new_face = (np.diff(coil, prepend=-1) != 0) | (np.diff(face, prepend=-1) != 0)
-    repeat = ~new_face & (step == 0)
-    at = np.flatnonzero(repeat)
-    differs = ~((value[at] == value[at - 1]) | (np.isnan(value[at]) & np.isnan(value[at - 1])))
-    for i in at[differs].tolist():
+    starts = np.flatnonzero(new_face | ~((step >= GAUGE.tile_step_min) & (step <= GAUGE.tile_step_max)))
+    width = np.diff(np.append(starts, len(group)))
+    if (width != SENSORS_PER_FACE).any():
+        _add_odd_rows(faults, starts, width, group, tile_id)
+        starts = starts[width == SENSORS_PER_FACE]
+    if faults:
+        starts = starts[~np.isin(group[starts] // 2, list(faults))]
+    coil, face = np.divmod(group[starts], 2)
+    mean = value.take(starts[:, None] + np.arange(SENSORS_PER_FACE))
+    rows = ChunkRows(coil=coil, face=face, position=tile_id[starts], mean_g_m2=mean, std_g_m2=np.zeros(mean.shape))
+    return Folded(rows=rows, faults=faults)
+
+
+def _in_order(tiles: Tiles) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Face (2 * coil + side), TILEID and reading of the tiles that have a place, sorted by face and TILEID."""
+    group, tile_id, value = 2 * tiles.coil + tiles.face, tiles.tile_id, tiles.mean_g_m2
+    usable = (tiles.face >= 0) & np.isfinite(tile_id)
+    if not usable.all():
+        group, tile_id, value = group[usable], tile_id[usable], value[usable]
+    small = group.astype(np.int16) if len(group) and group.max() < 2**15 else group  # sorted in linear time
+    order = np.argsort(small, kind="stable")
+    if not _ascending(group[order], tile_id[order]):  # tables are mostly written along the strip
+        order = np.lexsort((tile_id, group))
+    return group[order], tile_id[order], value[order]
+
+
+def _ascending(group: IntArray, tile_id: FloatArray) -> bool:
+    return bool(((np.diff(tile_id) >= 0) | (np.diff(group) != 0)).all())
+
+
+def _add_conflicts(faults: Faults, repeats: IntArray, group: IntArray, tile_id: FloatArray, value: FloatArray) -> None:
+    """Note the coils with a tile that says something else than the tile before it, at the same place."""
+    now, before = value[repeats], value[repeats - 1]
+    for i in repeats[~((now == before) | (np.isnan(now) & np.isnan(before)))].tolist():
+        coil, face = divmod(int(group[i]), 2)
         faults.setdefault(
-            int(coil[i]),
+            coil,
             (
-                f"{FACES[face[i]]} face has two tiles {tile_id[i]:g} that disagree: "
+                f"{FACES[face]} face has two tiles {tile_id[i]:g} that disagree: "
                 f"{value[i - 1]:g} and {value[i]:g} g/m²",
                 "find out which reading is right and send that one alone",
             ),
         )
-    once = ~repeat
-    coil, face, tile_id, value, new_face = coil[once], face[once], tile_id[once], value[once], new_face[once]
-    step = np.diff(tile_id, prepend=np.nan)
-    starts = np.flatnonzero(new_face | ~((step >= GAUGE.tile_step_min) & (step <= GAUGE.tile_step_max)))
-    width = np.diff(np.append(starts, len(coil)))
+
+
+def _add_odd_rows(faults: Faults, starts: IntArray, width: IntArray, group: IntArray, tile_id: FloatArray) -> None:
+    """Note the coils with a row that is not nine tiles wide."""
     for i in np.flatnonzero(width != SENSORS_PER_FACE).tolist():
-        first = starts[i]
+        coil, face = divmod(int(group[starts[i]]), 2)
         faults.setdefault(
-            int(coil[first]),
+            coil,
             (
-                f"{FACES[face[first]]} face, the row that starts at TILEID {tile_id[first]:g} has {width[i]} tiles, "
+                f"{FACES[face]} face, the row that starts at TILEID {tile_id[starts[i]]:g} has {width[i]} tiles, "
                 f"expected {SENSORS_PER_FACE} that lie 28-29 apart",
                 "send whole rows, or leave the whole row out",
             ),
         )
-    starts = starts[width == SENSORS_PER_FACE]
-    if faults:
-        starts = starts[~np.isin(coil[starts], list(faults))]
-    mean = value[starts[:, None] + np.arange(SENSORS_PER_FACE)]
-    rows = ChunkRows(
-        coil=coil[starts],
-        face=face[starts],
-        position=tile_id[starts],
-        mean_g_m2=mean,
-        std_g_m2=np.zeros_like(mean),
-    )
-    return Folded(rows=rows, faults=faults)
 
 
 def face_of_mid(mid: bytes) -> int:
@@ -94,8 +115,8 @@ def face_of_mid(mid: bytes) -> int:
     return {GAUGE.top_mid.encode(): 0, GAUGE.bottom_mid.encode(): 1}.get(mid.strip(), -1)
 
 
-def _unplaced(tiles: Tiles) -> dict[int, tuple[str, str]]:
-    faults: dict[int, tuple[str, str]] = {}
+def _unplaced(tiles: Tiles) -> Faults:
+    faults: Faults = {}
     unknown: BoolArray = tiles.face < 0
     for coil in np.unique(tiles.coil[unknown]).tolist():
         faults[coil] = (
