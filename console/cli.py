@@ -1,6 +1,7 @@
 """The command `coilflow`: builds and runs, and turns every error into one sentence with a remedy."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -30,7 +31,11 @@ for command in (demo, simulate, normalize, assess, evaluate, train, doctor):
 
 
 def main() -> None:
-    """Run `coilflow`; exit 0 where any verdict came, 1 where none, 2 for wrong use."""
+    """Run `coilflow`; exit 0 where any verdict came, 1 where none, 2 for wrong use.
+
+    SIGTERM unwinds what is open, so that the embedded database is stopped.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(run(sys.argv[1:]))
 
 
