@@ -58,7 +58,8 @@ def assemble(
     rows = _sorted(rows)
     repeat, conflict = _repeats(rows)
     found = _conflicts(rows, conflict) | dict(faults or {})
-    rows = _take(rows, ~repeat)
+    if repeat.any():
+        rows = _take(rows, ~repeat)
     count = np.bincount(rows.coil * 2 + rows.face, minlength=2 * len(headers)).astype(np.int64)
     for coil in np.unique(np.flatnonzero(count < _MIN_ROWS) // 2).tolist():
         found.setdefault(coil, _too_few(count[2 * coil : 2 * coil + 2]))
@@ -76,10 +77,11 @@ def assemble(
 
 
 def _sorted(rows: ChunkRows) -> ChunkRows:
-    order = np.lexsort((rows.position, rows.face, rows.coil))
-    if np.array_equal(order, np.arange(len(order))):
+    face = 2 * rows.coil + rows.face
+    step = np.diff(face)
+    if ((step > 0) | ((step == 0) & (np.diff(rows.position) >= 0))).all():
         return rows
-    return _take(rows, order)
+    return _take(rows, np.lexsort((rows.position, face)))
 
 
 def _take(rows: ChunkRows, which: IntArray | BoolArray) -> ChunkRows:
@@ -168,8 +170,8 @@ def _revisions(rows: ChunkRows, headers: Sequence[CoilHeader], face_start: IntAr
         low, middle, high = face_start[2 * i : 2 * i + 3].tolist()
         head = np.array([header.order.zn_min_g_m2, header.order.zn_max_g_m2, middle - low, high - middle], dtype="<f8")
         digest = hashlib.sha256(head.tobytes())
-        digest.update(position[low:high].tobytes())
+        digest.update(position[low:high].data)
         for values in readings:
-            digest.update(values[low:high].tobytes())
+            digest.update(values[low:high].data)
         revisions.append(digest.hexdigest())
     return tuple(revisions)

@@ -28,19 +28,31 @@ def stuck_sensors(mean_g_m2: FloatArray, face_start: IntArray) -> dict[int, list
     changed = np.ones(mean_g_m2.shape, dtype=bool)
     changed[1:] = mean_g_m2[1:] != mean_g_m2[:-1]
     changed[first] = True
-    index = np.arange(len(changed))[:, None]
-    run = index - np.maximum.accumulate(np.where(changed, index, 0), axis=0) + 1
-    longest = np.maximum.reduceat(run, first)
-    own = np.add.reduceat(changed, first, axis=0, dtype=np.int64) - 1
-    surprise = _surprise(longest, (own.sum(axis=1, keepdims=True) - own) / (count - 1)[:, None])
+    by_sensor = changed.T.reshape(-1)  # track after track, so that a run is one stretch
+    face, sensor, start, rows = _long_runs(by_sensor, face_start)
+    offset = np.arange(SENSORS_PER_FACE)[:, None] * len(changed)
+    own = np.add.reduceat(by_sensor, (offset + first).reshape(-1), dtype=np.int64).reshape(SENSORS_PER_FACE, -1) - 1
+    rate = (own.sum(axis=0) - own)[sensor, face] / (count[face] - 1)
     stuck: dict[int, list[str]] = {}
-    for face, sensor in np.argwhere((longest >= _MIN_ROWS) & (surprise > _SURPRISE)).tolist():
-        low, high = face_start[face : face + 2].tolist()
-        end = low + int(np.argmax(run[low:high, sensor])) + 1
-        start = end - int(longest[face, sensor])
-        if _surprise(longest[face, sensor], _others(changed[start + 1 : end], sensor)) > _SURPRISE:
-            stuck.setdefault(face // 2, []).append(f"{FACES[face % 2]} sensor {sensor + 1}")
+    for i in np.flatnonzero(_surprise(rows, rate) > _SURPRISE).tolist():
+        inside = changed[start[i] + 1 : start[i] + rows[i]]
+        if _surprise(rows[i], _others(inside, sensor[i])) > _SURPRISE:
+            stuck.setdefault(int(face[i]) // 2, []).append(f"{FACES[face[i] % 2]} sensor {sensor[i] + 1}")
     return stuck
+
+
+def _long_runs(by_sensor: BoolArray, face_start: IntArray) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """The longest run of each track that has one worth a look: face, sensor, first row and number of rows."""
+    starts = np.flatnonzero(by_sensor)
+    rows = np.diff(starts, append=len(by_sensor))
+    long = rows >= _MIN_ROWS
+    starts, rows = starts[long], rows[long]
+    sensor, start = np.divmod(starts, face_start[-1])
+    face = np.searchsorted(face_start, start, side="right") - 1
+    order = np.lexsort((-rows, sensor, face))  # of equal ones the first along the strip
+    track = (face * SENSORS_PER_FACE + sensor)[order]
+    order = order[np.diff(track, prepend=-1) != 0]
+    return face[order], sensor[order], start[order], rows[order]
 
 
 def _surprise(rows: IntArray, changes_of_others: FloatArray) -> FloatArray:

@@ -45,12 +45,13 @@ def fold_tiles(tiles: Tiles) -> Folded:
     faults = _unplaced(tiles)
     group, tile_id, value = _in_order(tiles)
     new_face = np.diff(group, prepend=-1) != 0
-    repeat = ~new_face & (np.diff(tile_id, prepend=np.nan) == 0)
+    step = np.diff(tile_id, prepend=np.nan)
+    repeat = ~new_face & (step == 0)
     if repeat.any():
         _add_conflicts(faults, np.flatnonzero(repeat), group, tile_id, value)
         once = ~repeat
         group, tile_id, value, new_face = group[once], tile_id[once], value[once], new_face[once]
-    step = np.diff(tile_id, prepend=np.nan)
+        step = np.diff(tile_id, prepend=np.nan)
     starts = np.flatnonzero(new_face | ~((step >= GAUGE.tile_step_min) & (step <= GAUGE.tile_step_max)))
     width = np.diff(np.append(starts, len(group)))
     if (width != SENSORS_PER_FACE).any():
@@ -72,13 +73,13 @@ def _in_order(tiles: Tiles) -> tuple[IntArray, FloatArray, FloatArray]:
         group, tile_id, value = group[usable], tile_id[usable], value[usable]
     small = group.astype(np.int16) if len(group) and group.max() < 2**15 else group  # sorted in linear time
     order = np.argsort(small, kind="stable")
-    if not _ascending(group[order], tile_id[order]):  # tables are mostly written along the strip
+    if not _ascending(group.take(order), tile_id.take(order)):  # tables are mostly written along the strip
         order = np.lexsort((tile_id, group))
-    return group[order], tile_id[order], value[order]
+    return group.take(order), tile_id.take(order), value.take(order)
 
 
 def _ascending(group: IntArray, tile_id: FloatArray) -> bool:
-    return bool(((np.diff(tile_id) >= 0) | (np.diff(group) != 0)).all())
+    return bool(((tile_id[1:] >= tile_id[:-1]) | (group[1:] != group[:-1])).all())
 
 
 def _add_conflicts(faults: Faults, repeats: IntArray, group: IntArray, tile_id: FloatArray, value: FloatArray) -> None:
