@@ -17,6 +17,7 @@ from console.commands.simulate import simulate
 from console.commands.train import train
 from console.options import EMBEDDED
 from schemas.errors import CoilflowError
+from store.connection import parameters_of
 
 app = typer.Typer(
     name="coilflow",
@@ -51,17 +52,21 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone, as `| head` does
         return 0
     except Exception as error:
-        usage = getattr(error, "format_message", None)
-        if usage is not None:
-            return _complain(usage(), "see `coilflow --help`", 2)
-        if os.environ.get("COILFLOW_DEBUG"):
+        if os.environ.get("COILFLOW_DEBUG") and not hasattr(error, "format_message"):
             raise
-        return _complain(
-            f"unexpected {type(error).__name__}: {error}",
-            "set COILFLOW_DEBUG=1, run it again and report what it shows",
-            1,
-        )
+        return _unexpected(error)
     return int(code or 0)
+
+
+def _unexpected(error: Exception) -> int:
+    usage = getattr(error, "format_message", None)
+    if usage is not None:
+        return _complain(usage(), "see `coilflow --help`", 2)
+    if isinstance(error, OSError):
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return _complain(what, "check that it is there, that you may use it and that the disk has room", 1)
+    remedy = "set COILFLOW_DEBUG=1, run it again and report what it shows"
+    return _complain(f"unexpected {type(error).__name__}: {error}", remedy, 1)
 
 
 def _complain(sentence: str, remedy: str, code: int) -> int:
@@ -79,6 +84,17 @@ def _with_store_value(arguments: Sequence[str]) -> list[str]:
     result = []
     for i, argument in enumerate(arguments):
         following = arguments[i + 1] if i + 1 < len(arguments) else ""
-        is_dsn = following.startswith(("postgresql://", "postgres://")) or ("=" in following and following[0] != "-")
+        is_dsn = following.startswith(("postgresql://", "postgres://")) or _is_key_value_dsn(following)
         result.append(f"--store={EMBEDDED}" if argument == "--store" and not is_dsn else argument)
     return result
+
+
+def _is_key_value_dsn(text: str) -> bool:
+    """Whether it is `host=... dbname=...`, and not a path like plant=linz."""
+    if "=" not in text:
+        return False
+    try:
+        parameters_of(text)
+    except CoilflowError:
+        return False
+    return True

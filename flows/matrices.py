@@ -1,6 +1,7 @@
 """The first half of the road: from any source to normalised batches."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import orjson
 import pyarrow as pa
 from pydantic import ValidationError
 
+from flows.sources.seen import SeenCoils
 from flows.sources.source import MatrixSource, ReadingsSource, Source
 from processors.normalize import normalize
 from schemas.coils import Limits, Order, Truth
@@ -74,9 +76,11 @@ def _from_readings(source: ReadingsSource, limits: Limits, *, records: bool) -> 
 
 
 def _from_matrices(source: MatrixSource, *, records: bool) -> Iterator[Block]:
-    for block in source.read():
-        kept = tuple(_record_of_matrix(block.batch, i) for i in range(block.batch.num_rows) if records)
-        yield Block(batch=block.batch, records=kept, rejects=block.rejects)
+    with closing(SeenCoils()) as seen:
+        for block in source.read():
+            batch, repeats = seen.once(block.batch, source.name)
+            kept = tuple(_record_of_matrix(batch, i) for i in range(batch.num_rows) if records)
+            yield Block(batch=batch, records=kept, rejects=block.rejects + repeats)
 
 
 def _record_of_matrix(batch: pa.RecordBatch, index: int) -> CoilRecord:
@@ -109,6 +113,13 @@ def limits_from_file(path: Path) -> Limits:
         raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="give a JSON file of limits") from error
     except (orjson.JSONDecodeError, ValidationError) as error:
         raise UsageError(
-            f"{path} holds no limits ({str(error).splitlines()[-1].strip()})",
+            f"{path} holds no limits ({_first_fault(error)})",
             remedy='write {"low": L, "high": H} in g/m², L below 0 and H above',
         ) from error
+
+
+def _first_fault(error: orjson.JSONDecodeError | ValidationError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return ": ".join([*map(str, first["loc"]), first["msg"]])
+    return str(error)

@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from processors.assemble import Assembled, assemble
-from processors.decode import ChunkEvent, check_event
+from processors.decode import ChunkEvent, parse_event
+from processors.headers import unfit_text
 from schemas.coils import ChunkRows, CoilHeader, CoilKey, Order, Origin
+from schemas.events import CoilChunk, CoilEnded, CoilStarted
 from schemas.layout import FACES, SENSORS_PER_FACE
 from schemas.verdicts import Reason
 
 _NO_ORDER = Order(zn_min_g_m2=0, zn_max_g_m2=1)  # of a coil that is rejected before its band matters
 _FACE = {face: i for i, face in enumerate(FACES)}
-_ORDER_FIELDS = tuple(Order.model_fields)
+_ORDER_FIELDS = set(Order.model_fields)
+_BROKEN = (KeyError, TypeError, ValueError)
+_ODD_CHUNK = ("a coil.chunk event holds readings that are no numbers", "send nine numbers in g/m²")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +39,7 @@ def coils_from_events(coils: Sequence[CoilEvents]) -> Assembled:
     """
     headers: list[CoilHeader] = []
     faults: dict[int, tuple[str, str]] = {}
-    chunks: list[tuple[int, dict[str, Any]]] = []
+    chunks: list[tuple[int, ChunkEvent]] = []
     for i, coil in enumerate(coils):
         header = coil.fault or _header(coil)
         if isinstance(header, CoilHeader):
@@ -44,40 +47,46 @@ def coils_from_events(coils: Sequence[CoilEvents]) -> Assembled:
         else:
             faults[i] = header
             headers.append(CoilHeader(key=coil.key, order=_NO_ORDER, origin=coil.origin))
-        chunks += [(i, event.data) for event in coil.events if event.type == "coil.chunk"]
+        chunks += [(i, event) for event in coil.events if event.type == "coil.chunk"]
     try:
         rows = _rows(chunks)
-    except (KeyError, TypeError, ValueError):
-        chunks = _sound_chunks(coils, faults)
-        rows = _rows(chunks)
+    except _BROKEN:
+        rows = _rows(_sound_chunks(chunks, faults))
     return assemble(rows, headers, faults)
 
 
-def _rows(chunks: Sequence[tuple[int, dict[str, Any]]]) -> ChunkRows:
-    """Columns of the chunks; raises KeyError, TypeError or ValueError where one breaks its contract."""
+def _rows(events: Sequence[tuple[int, ChunkEvent]]) -> ChunkRows:
+    """Columns of the chunks; raises one of _BROKEN where one breaks its contract."""
+    chunks: list[tuple[int, dict[str, Any]]] = [(i, event.data) for i, event in events]
     size = len(chunks)
     mean = np.array([data["mean_g_m2"] for _, data in chunks], dtype=np.float64).reshape(size, SENSORS_PER_FACE)
     zeros = [0.0] * SENSORS_PER_FACE
     std = np.array([data.get("std_g_m2") or zeros for _, data in chunks], dtype=np.float64)
+    position = np.array([data["position"] for _, data in chunks], dtype=np.float64)
+    if not np.isfinite(position).all():
+        raise ValueError("a position is no number")
     return ChunkRows(
         coil=np.array([i for i, _ in chunks], dtype=np.int64),
         face=np.array([_FACE[data["face"]] for _, data in chunks], dtype=np.int64),
-        position=np.array([data["position"] for _, data in chunks], dtype=np.float64),
+        position=position,
         mean_g_m2=mean,
         std_g_m2=std.reshape(size, SENSORS_PER_FACE),
     )
 
 
-def _sound_chunks(coils: Sequence[CoilEvents], faults: dict[int, tuple[str, str]]) -> list[tuple[int, dict[str, Any]]]:
+def _sound_chunks(
+    chunks: Sequence[tuple[int, ChunkEvent]], faults: dict[int, tuple[str, str]]
+) -> list[tuple[int, ChunkEvent]]:
     """The chunks that keep their contract; the others become faults of their coil."""
     sound = []
-    for i, coil in enumerate(coils):
-        for event in coil.events:
-            fault = check_event(event) if event.type == "coil.chunk" else None
-            if fault:
-                faults.setdefault(i, fault)
-            elif event.type == "coil.chunk":
-                sound.append((i, event.data))
+    for i, event in chunks:
+        try:
+            _rows([(i, event)])
+        except _BROKEN:
+            fault = parse_event(event, CoilChunk)
+            faults.setdefault(i, fault if isinstance(fault, tuple) else _ODD_CHUNK)
+        else:
+            sound.append((i, event))
     return sound
 
 
@@ -88,17 +97,24 @@ def _header(coil: CoilEvents) -> CoilHeader | tuple[str, str]:
         return "there is no coil.started event, so no band", "send it, with zn_min_g_m2 and zn_max_g_m2"
     if any(event.data != started[0].data for event in started):
         return "two coil.started events disagree", "find out which order is right and send that one alone"
-    for event in (started[0], *ended):
-        fault = check_event(event)
-        if fault:
-            return fault
-    data = started[0].data
-    rows = [event.data.get("rows_per_face") or 0 for event in ended]
-    return CoilHeader(
+    absent = [name for name in ("zn_min_g_m2", "zn_max_g_m2") if started[0].data.get(name) is None]
+    if absent:
+        return f"the coil has no band: coil.started has no {' and no '.join(absent)}", "give both in g/m²"
+    start = parse_event(started[0], CoilStarted)
+    if isinstance(start, tuple):
+        return start
+    rows_per_face = 0
+    for event in ended:
+        end = parse_event(event, CoilEnded)
+        if isinstance(end, tuple):
+            return end
+        rows_per_face = max(rows_per_face, end.rows_per_face or 0)
+    order = Order.model_validate(start.model_dump(include=_ORDER_FIELDS))
+    return unfit_text(coil.key, order) or CoilHeader(
         key=coil.key,
-        order=Order.model_validate({name: data.get(name) for name in _ORDER_FIELDS}),
-        started_at=datetime.fromisoformat(data["started_at"]) if data.get("started_at") else None,
-        rows_per_face=max(rows, default=0) or None,
+        order=order,
+        started_at=start.started_at,
+        rows_per_face=rows_per_face or None,
         reasons=() if ended else (Reason.NOT_ENDED.of("no coil.ended event came"),),
         origin=coil.origin,
     )

@@ -1,15 +1,17 @@
 """Decode chunk events: the fast path for what is right, the published contract for what is not."""
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from schemas.coils import CoilKey
 from schemas.events import CoilChunk, CoilEnded, CoilStarted
 
-_CONTRACTS: dict[str, type[BaseModel]] = {"coil.started": CoilStarted, "coil.chunk": CoilChunk, "coil.ended": CoilEnded}
+_TYPES = ("coil.started", "coil.chunk", "coil.ended")
+Contract = TypeVar("Contract", CoilStarted, CoilChunk, CoilEnded)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +30,7 @@ class EventFault:
     key: CoilKey | None
     error: str
     remedy: str
+    aside: bool = False  # it says nothing of the coil's readings: the message alone is rejected, not its coil
 
 
 def decode_event(message: bytes) -> ChunkEvent | EventFault:
@@ -36,7 +39,7 @@ def decode_event(message: bytes) -> ChunkEvent | EventFault:
     Only the envelope and the coil are looked at; `check_event` and the assembly look at the readings.
     """
     try:
-        event = orjson.loads(message)
+        event = _json(message)
     except orjson.JSONDecodeError as error:
         what = "not UTF-8" if "utf" in str(error).lower() else f"no JSON ({error})"
         return EventFault(key=None, error=f"the message is {what}", remedy="send one whole CloudEvent a line")
@@ -53,28 +56,43 @@ def decode_event(message: bytes) -> ChunkEvent | EventFault:
         return EventFault(
             key=_known(key), error=f"specversion is {version!r}, expected '1.0'", remedy="send CloudEvents 1.0"
         )
-    if kind not in _CONTRACTS:
+    if not isinstance(kind, str) or kind not in _TYPES:
         return EventFault(
             key=_known(key),
-            error=f"type {kind!r} is none of {', '.join(_CONTRACTS)}",
+            error=f"type {kind!r} is none of {', '.join(_TYPES)}",
             remedy="send it to its own topic",
+            aside=True,
         )
     if not _known(key):
         return EventFault(key=None, error="plant and coil_id must be text", remedy="quote them in the JSON")
     return ChunkEvent(type=kind, key=key, data=data)
 
 
-def check_event(event: ChunkEvent) -> tuple[str, str] | None:
-    """Hold an event's data against its contract: None where it fits, else (error, remedy)."""
+def parse_event(event: ChunkEvent, contract: type[Contract]) -> Contract | tuple[str, str]:
+    """Read an event's data by its contract: the model where it fits, else (error, remedy)."""
     try:
-        _CONTRACTS[event.type].model_validate(event.data)
+        return contract.model_validate(event.data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"]).removeprefix("Value error, ")
         what = f"{field}: {message}, got {str(first['input'])[:60]}" if field else message
         return f"a {event.type} event is wrong: {what}", f"compare it with schemas/examples/{event.type}.json"
-    return None
+
+
+def _json(message: bytes) -> dict[str, Any]:
+    """JSON, or what Python and others write for it: a NaN then reaches the coil, which is rejected with its place."""
+    event: dict[str, Any]
+    try:
+        event = orjson.loads(message)
+    except orjson.JSONDecodeError as fault:
+        if b"NaN" not in message and b"Infinity" not in message:
+            raise
+        try:
+            event = json.loads(message)
+        except ValueError:
+            raise fault from None
+    return event
 
 
 def _known(key: CoilKey) -> CoilKey | None:

@@ -40,12 +40,27 @@ def header_from_row(row: Mapping[str, str], key: CoilKey, origin: Origin) -> Coi
         order = Order.model_validate(values)
     except ValidationError as error:
         return order_fault(error)
+    unfit = unfit_text(key, order)
+    if unfit:
+        return unfit
     label = row.get("CLASSLABEL") or row.get("Label") or ""
     if label not in _LABELS:
         return f"label {label!r} is none of {', '.join(k for k in _LABELS if k)}", "correct CLASSLABEL or Label"
     return CoilHeader(
         key=key, order=order, started_at=_started(row.get("STARTTIME")), label=_LABELS[label], origin=origin
     )
+
+
+def unfit_text(key: CoilKey, order: Order | None = None) -> tuple[str, str] | None:
+    """(error, remedy) where a coil has no name, or a text that a database cannot keep; else None."""
+    for name, text in (("plant", key.plant), ("coil id", key.coil_id)):
+        if not text:
+            return f"the {name} is empty", f"name the {name}"
+    texts = {"plant": key.plant, "coil id": key.coil_id, **(order.model_dump() if order else {})}
+    for name, text in texts.items():
+        if isinstance(text, str) and "\x00" in text:
+            return f"{name} holds a NUL character", f"correct {name}"
+    return None
 
 
 def order_fault(error: ValidationError) -> tuple[str, str]:

@@ -35,6 +35,8 @@ def normalize(
     chosen = limits_from_file(limits) if limits else load_ensemble(settings.ensemble, threads=1).limits
     if not out_file.parent.is_dir():
         raise UsageError(f"folder {out_file.parent} is not there", remedy="make it, or write elsewhere")
+    if out_file.is_dir():
+        raise UsageError(f"{out_file} is a folder", remedy="name the file to write")
     report = RejectReport()
     count = 0
     partial = out_file.with_name(out_file.name + ".partial")

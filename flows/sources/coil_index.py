@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from flows.sources.columns import csv_text
 from flows.sources.csvs import CsvStream
 from store.queries import query
 
@@ -25,6 +26,7 @@ class CoilIndex:
     def __init__(self, stream: CsvStream, *, key_columns: tuple[str, ...]) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
         self._columns = stream.columns
+        self._delimiter = stream.delimiter
         self._db.execute(_sql("create_coil"))
         self._db.execute("begin")
         self._db.executemany(_sql("add_coil"), _rows(stream, key_columns))
@@ -55,10 +57,12 @@ class CoilIndex:
             readable = True
         except UnicodeDecodeError:
             text, readable = {}, False
+        except ValueError:  # a cell that holds the separator
+            text, readable, values = {}, False, [cells]
         return CoilRow(
             line=line,
             cells=text,
-            original=",".join(self._columns).encode() + b"\n" + b",".join(values) + b"\n",
+            original=csv_text([name.encode() for name in self._columns], [values], self._delimiter),
             conflicting=bool(conflicting),
             readable=readable,
         )
@@ -75,4 +79,4 @@ def _rows(stream: CsvStream, key_columns: tuple[str, ...]) -> Iterator[tuple[byt
         keys = zip(*(batch.column(name).to_pylist() for name in key_columns), strict=True)
         for key, cells in zip(keys, zip(*columns, strict=True), strict=True):
             line += 1
-            yield b"\x1f".join(key), line, b"\x1f".join(cells)
+            yield b"\x1f".join(part.strip() for part in key), line, b"\x1f".join(cells)

@@ -1,4 +1,6 @@
-"""Cells of a binary CSV column as numbers."""
+"""Cells of a binary CSV column as numbers, and back to text."""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +34,17 @@ def _one_by_one(column: pa.Array) -> tuple[FloatArray, dict[int, str]]:
         except ValueError:
             wrong[i] = text.decode(errors="backslashreplace")
     return values, wrong
+
+
+def csv_text(names: Sequence[bytes], rows: Iterable[Sequence[bytes]], delimiter: str) -> bytes:
+    """A CSV table of cells as they came, quoted where they must be."""
+    mark = delimiter.encode()
+
+    def cell(value: bytes) -> bytes:
+        bare = not any(sign in value for sign in (mark, b'"', b"\n", b"\r"))
+        return value if bare else b'"' + value.replace(b'"', b'""') + b'"'
+
+    return b"".join(mark.join(map(cell, row)) + b"\n" for row in (names, *rows))
 
 
 def grouped(column: pa.Array) -> tuple[list[bytes], IntArray]:

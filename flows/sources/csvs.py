@@ -15,23 +15,33 @@ _BLOCK_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BadRow:
-    """A row with the wrong number of columns."""
+    """A row that does not fit the table, or the end of what can be read of it."""
 
-    line: int | None
+    line: int | None  # in the file, from 1
     text: str
-    found: int
-    expected: int
+    fault: str
 
 
 @dataclass(kw_only=True, slots=True)
 class CsvStream:
-    """One pass over a CSV table: batches of binary columns, and the rows that did not fit."""
+    """One pass over a CSV table: batches of binary columns, and the rows that did not fit; close it when done."""
 
     name: str
+    handle: IO[bytes]
+    delimiter: str
     columns: list[str]
     batches: Iterator[pa.RecordBatch]
     bad_rows: list[BadRow] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def close(self) -> None:
+        """Close the file below."""
+        self.handle.close()
+
+    def add_bad_row(self, row: BadRow) -> None:
+        """Keep a row that did not fit; the reader calls it from a thread of its own."""
+        with self._lock:
+            self.bad_rows.append(row)
 
     def take_bad_rows(self) -> list[BadRow]:
         """The rows that did not fit since the last call."""
@@ -52,49 +62,51 @@ def open_csv(handle: IO[bytes], *, name: str, required: Sequence[str], only: Seq
     Raises:
         SourceError: the table is empty, has no header, or lacks a required column.
     """
-    stream = CsvStream(name=name, columns=[], batches=iter(()))
+    try:
+        header = handle.readline()
+        delimiter = _delimiter(header)
+        columns = _columns(header, delimiter, name=name, required=required)
+    except BaseException:
+        handle.close()
+        raise
+    wanted = [c for c in columns if only is None or c in only]
+    stream = CsvStream(name=name, handle=handle, delimiter=delimiter, columns=wanted, batches=iter(()))
 
     def keep_bad_row(row: pc_csv.InvalidRow) -> str:
-        with stream._lock:
-            stream.bad_rows.append(
-                BadRow(line=row.number, text=row.text, found=row.actual_columns, expected=row.expected_columns)
-            )
+        fault = f"the row has {row.actual_columns} columns, expected {row.expected_columns}"
+        # Rows are counted from the one after the header.
+        stream.add_bad_row(BadRow(line=row.number and row.number + 1, text=row.text, fault=fault))
         return "skip"
 
-    header = handle.readline()
-    columns = _columns(header, name=name, required=required)
-    wanted = [c for c in columns if only is None or c in only]
     options = {
         "read_options": pc_csv.ReadOptions(column_names=columns, block_size=_BLOCK_BYTES, use_threads=False),
-        "parse_options": pc_csv.ParseOptions(delimiter=_delimiter(header), invalid_row_handler=keep_bad_row),
+        "parse_options": pc_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=keep_bad_row),
         "convert_options": pc_csv.ConvertOptions(
             column_types=dict.fromkeys(columns, pa.binary()), include_columns=wanted, strings_can_be_null=False
         ),
     }
-    stream.columns = wanted
-    stream.batches = _batches(handle, options, name=name)
+    stream.batches = _batches(stream, options)
     return stream
 
 
-def _batches(handle: IO[bytes], options: dict[str, object], *, name: str) -> Iterator[pa.RecordBatch]:
+def _batches(stream: CsvStream, options: dict[str, object]) -> Iterator[pa.RecordBatch]:
     try:
-        with pc_csv.open_csv(pa.PythonFile(handle, mode="r"), **options) as reader:
+        with pc_csv.open_csv(pa.PythonFile(stream.handle, mode="r"), **options) as reader:
             yield from reader
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            return
-        raise SourceError(f"{name} is no readable CSV table ({error})", remedy="export it again") from error
+        if "Empty CSV" not in str(error):
+            stream.add_bad_row(BadRow(line=None, text="", fault=f"the table cannot be read to its end ({error})"))
 
 
 def _delimiter(header: bytes) -> str:
     return ";" if header.count(b";") > header.count(b",") else ","
 
 
-def _columns(header: bytes, *, name: str, required: Sequence[str]) -> list[str]:
+def _columns(header: bytes, delimiter: str, *, name: str, required: Sequence[str]) -> list[str]:
     text = header.decode("utf-8-sig", errors="replace").strip()
     if not text:
         raise SourceError(f"{name} is empty", remedy="export the table with its header row")
-    columns = [c.strip().strip('"') for c in text.split(_delimiter(header))]
+    columns = [c.strip().strip('"') for c in text.split(delimiter)]
     missing = [c for c in required if c not in columns]
     if missing:
         raise SourceError(

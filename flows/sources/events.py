@@ -1,6 +1,7 @@
 """A file of chunk events as a source: one CloudEvent a line."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,17 +20,20 @@ from schemas.rejects import Reject
 _MAX_EVENTS = 20_000  # a coil with more is rejected, so that one coil cannot fill the memory
 _LINES = 16_384  # read at once
 _KEY = "_key"
+_SEPARATOR = "\x1f"
 
 
 def read_events(path: Path) -> Iterator[Assembled]:
     """Assemble the coils of an events file, block by block, in memory that does not grow with their number.
 
-    Where the events of a coil do not stand together they are sorted on disk. A line that names no coil is a reject of
-    its own; one that names its coil but breaks its contract rejects the coil.
+    Where the events of a coil do not stand together they are sorted on disk. A line that names no coil, or is of a type
+    that carries no readings, is a reject of its own; one that names its coil but breaks its contract rejects the coil.
     """
     rejects: list[Reject] = []
-    batches = _lines(path, rejects)
-    if not is_contiguous(batch.column(_KEY) for batch in _lines(path, [])):
+    batches: Iterator[pa.RecordBatch] = _lines(path, rejects)
+    with closing(_lines(path, [])) as scan:
+        together = is_contiguous(batch.column(_KEY) for batch in scan)
+    if not together:
         batches = gathered(batches, key=_KEY, parts=parts_for(path.stat().st_size))
     for block in whole_groups(batches, key=_KEY, at_most=_MAX_EVENTS + 1):
         yield _assembled(block, path.name)
@@ -38,7 +42,7 @@ def read_events(path: Path) -> Iterator[Assembled]:
     yield Assembled(rejects=tuple(rejects))
 
 
-def _lines(path: Path, rejects: list[Reject]) -> Iterator[pa.RecordBatch]:
+def _lines(path: Path, rejects: list[Reject]) -> Generator[pa.RecordBatch]:
     """Lines that name a coil, with its key; the others go to `rejects`."""
     with path.open("rb") as handle:
         numbered = enumerate(handle, start=1)
@@ -48,19 +52,19 @@ def _lines(path: Path, rejects: list[Reject]) -> Iterator[pa.RecordBatch]:
                 if not line.strip():
                     continue
                 event = decode_event(line)
-                if event.key is None and isinstance(event, EventFault):
+                if isinstance(event, EventFault) and (event.aside or event.key is None):
                     rejects.append(
                         Reject(
                             step="decode",
                             place=f"{path.name}, line {number}",
-                            key=None,
+                            key=event.key,
                             error=event.error,
                             remedy=event.remedy,
                             original=line,
                         )
                     )
                 elif event.key is not None:
-                    keys.append(f"{event.key.plant}\x1f{event.key.coil_id}".encode())
+                    keys.append(f"{event.key.plant}{_SEPARATOR}{event.key.coil_id}".encode())
                     kept.append((number, line))
             yield pa.RecordBatch.from_arrays(
                 [
@@ -79,7 +83,7 @@ def _assembled(block: pa.RecordBatch, name: str) -> Assembled:
     coils = []
     for i, key in enumerate(keys):
         mine = lines[starts[i] : starts[i + 1]]
-        plant, coil_id = key.decode().split("\x1f", 1)
+        plant, coil_id = key.decode().split(_SEPARATOR, 1)
         decoded = [decode_event(line) for line in mine]
         faults = [(e.error, e.remedy) for e in decoded if isinstance(e, EventFault)]
         if len(mine) > _MAX_EVENTS:

@@ -45,7 +45,7 @@ def open_source(source: str, *, plant: str) -> Source:
     if path.suffix == ".jsonl":
         return ReadingsSource(name=source, read=lambda: read_events(path))
     if path.suffix == ".arrow":
-        return MatrixSource(name=source, read=lambda: read_matrices(path), normalized=True)
+        return MatrixSource(name=source, read=lambda: read_matrices(path, plant=plant), normalized=True)
     if path.suffix == ".parquet":
         return MatrixSource(name=source, read=lambda: read_grey(path, plant=plant), normalized=False)
     raise UsageError(f"{source} is of no kind that coilflow reads", remedy=f"give {_KINDS}")

@@ -1,6 +1,7 @@
 """Bring the pieces of each coil together on disk, where a source scatters them."""
 
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 
 _PART_BYTES = 64 * 1024 * 1024  # of the source, read into memory at once
 _MAX_PARTS = 512  # open files
+_CHECK_RUNS = 65_536  # at least so many new runs between two looks for a key that returns
 
 
 def parts_for(size_bytes: int) -> int:
@@ -18,12 +20,13 @@ def parts_for(size_bytes: int) -> int:
 
 
 def is_contiguous(keys: Iterable[pa.Array]) -> bool:
-    """Whether each key stands in one run only; keeps 8 bytes a run.
+    """Whether each key stands in one run only; keeps 8 bytes a key, and stops soon after the first that returns.
 
     Keys are compared by hash: a collision can only cost a needless sort.
     """
     runs: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
     last: object = None
+    unchecked, checked = 0, _CHECK_RUNS
     for column in keys:
         if not len(column):
             continue
@@ -32,14 +35,24 @@ def is_contiguous(keys: Iterable[pa.Array]) -> bool:
             values = values[1:]
         last = values[-1] if values else last
         runs.append(np.fromiter(map(hash, values), dtype=np.int64, count=len(values)))
-    every = np.concatenate(runs) if runs else np.zeros(0, dtype=np.int64)
-    return len(np.unique(every)) == len(every)
+        unchecked += len(values)
+        if unchecked >= checked:
+            runs = [np.concatenate(runs)]
+            checked, unchecked = max(checked, len(runs[0])), 0
+            if not _distinct(runs[0]):
+                return False
+    return not runs or _distinct(np.concatenate(runs))
+
+
+def _distinct(values: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> bool:
+    return len(np.unique(values)) == len(values)
 
 
 def gathered(batches: Iterable[pa.RecordBatch], *, key: str, parts: int) -> Iterator[pa.RecordBatch]:
     """Reorder rows so that equal values of the binary column `key` follow each other; the order within a key is kept.
 
-    Rows are split by a hash of the key into `parts` temporary files, each then sorted in memory.
+    Rows are split by a checksum of the key into `parts` temporary files, each then sorted in memory: the same input
+    always comes out in the same order.
     """
     with tempfile.TemporaryDirectory(prefix="coilflow-sort-") as folder:
         files = [Path(folder) / f"{part}.arrow" for part in range(parts)]
@@ -75,7 +88,7 @@ def _scatter(batches: Iterable[pa.RecordBatch], *, key: str, files: list[Path]) 
             if not writers:
                 writers = [pa.ipc.new_stream(str(file), batch.schema) for file in files]
             encoded = pc.dictionary_encode(batch.column(key))
-            home = np.array([hash(k) % len(files) for k in encoded.dictionary.to_pylist()], dtype=np.int64)
+            home = np.array([zlib.crc32(k) % len(files) for k in encoded.dictionary.to_pylist()], dtype=np.int64)
             part = home[encoded.indices.to_numpy()]
             for i in np.unique(part).tolist():
                 writers[i].write_batch(batch.filter(pa.array(part == i)))

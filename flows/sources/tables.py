@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.sources.coil_index import CoilIndex, CoilRow
-from flows.sources.columns import grouped, numbers
+from flows.sources.columns import csv_text, grouped, numbers
 from flows.sources.csvs import CsvStream
 from flows.sources.spill import gathered, is_contiguous, parts_for, whole_groups
 from processors.assemble import Assembled, assemble
@@ -41,37 +41,42 @@ def read_tables(tables: PlantTables) -> Iterator[Assembled]:
     Coils whose tiles stand together are read in one pass after a scan of the key; else tiles are sorted on disk.
     Every coil listed or measured comes out once, as a coil or as a reject.
     """
-    coils = tables.coils()
-    tiles = tables.tiles(None)
-    plants = "PLANT" in coils.columns and "PLANT" in tiles.columns
-    key_columns = ("PLANT", "COILID") if plants else ("COILID",)
-    with closing(CoilIndex(coils, key_columns=("PLANT", "SID") if plants else ("SID",))) as index:
-        yield _rejects_only(_bad_rows(coils))
-        batches: Iterable[pa.RecordBatch] = (_keyed(batch, key_columns) for batch in tiles.batches)
-        if not tables.sorted_by_coil and not _stand_together(tables, key_columns):
-            batches = gathered(batches, key=_KEY, parts=parts_for(tables.tiles_bytes))
-        for block in whole_groups(batches, key=_KEY, at_most=_MAX_TILES + 1):
-            yield _assembled(block, index, tiles.name, coils.name, tables.default_plant)
-            yield _rejects_only(_bad_rows(tiles))
+    with closing(tables.coils()) as coils, closing(tables.tiles(None)) as tiles:
+        plants = "PLANT" in coils.columns and "PLANT" in tiles.columns
+        with closing(CoilIndex(coils, key_columns=("PLANT", "SID") if plants else ("SID",))) as index:
+            yield from _read(tables, coils, tiles, index, key_columns=("PLANT", "COILID") if plants else ("COILID",))
+
+
+def _read(
+    tables: PlantTables, coils: CsvStream, tiles: CsvStream, index: CoilIndex, *, key_columns: tuple[str, ...]
+) -> Iterator[Assembled]:
+    yield _rejects_only(_bad_rows(coils))
+    batches: Iterable[pa.RecordBatch] = (_keyed(batch, key_columns) for batch in tiles.batches)
+    if not tables.sorted_by_coil and not _stand_together(tables, key_columns):
+        batches = gathered(batches, key=_KEY, parts=parts_for(tables.tiles_bytes))
+    for block in whole_groups(batches, key=_KEY, at_most=_MAX_TILES + 1):
+        yield _assembled(block, index, tiles, coils.name, tables.default_plant)
         yield _rejects_only(_bad_rows(tiles))
-        for key, row in index.unseen():
-            fault = _row_fault(row) or ("the coil has no tiles", f"send its readings, or take it out of {coils.name}")
-            yield _rejects_only([_reject(key, row, fault, coils.name, tables.default_plant)])
+    yield _rejects_only(_bad_rows(tiles))
+    for key, row in index.unseen():
+        fault = _row_fault(row) or ("the coil has no tiles", f"send its readings, or take it out of {coils.name}")
+        yield _rejects_only([_reject(key, row, fault, coils.name, tables.default_plant)])
 
 
 def _stand_together(tables: PlantTables, key_columns: tuple[str, ...]) -> bool:
-    keys = tables.tiles(key_columns)
-    return is_contiguous(_keyed(batch, key_columns).column(_KEY) for batch in keys.batches)
+    with closing(tables.tiles(key_columns)) as keys:
+        return is_contiguous(_keyed(batch, key_columns).column(_KEY) for batch in keys.batches)
 
 
 def _keyed(batch: pa.RecordBatch, key_columns: tuple[str, ...]) -> pa.RecordBatch:
-    columns = [batch.column(name) for name in key_columns]
+    # char(n) columns are padded; the trim works on bytes that need not be UTF-8.
+    columns = [pc.ascii_trim_whitespace(batch.column(name).view(pa.string())).view(pa.binary()) for name in key_columns]
     key = columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, b"\x1f")
     return batch.append_column(_KEY, key)
 
 
 def _assembled(
-    block: pa.RecordBatch, index: CoilIndex, tiles_name: str, coils_name: str, default_plant: str
+    block: pa.RecordBatch, index: CoilIndex, stream: CsvStream, coils_name: str, default_plant: str
 ) -> Assembled:
     keys, coil = grouped(block.column(_KEY))
     found = index.find(keys)
@@ -79,7 +84,7 @@ def _assembled(
     faults: dict[int, tuple[str, str]] = {}
     for i, key in enumerate(keys):
         row = found.get(key)
-        origin = Origin(place=tiles_name, original=_original(block, coil, i, row))
+        origin = Origin(place=stream.name, original=_original(block, coil, i, row, stream.delimiter))
         fault = (
             ("the coil is not in the table of coils", f"add it to {coils_name} with its band")
             if row is None
@@ -120,19 +125,20 @@ def _too_many(coil: IntArray) -> dict[int, tuple[str, str]]:
     }
 
 
-def _original(block: pa.RecordBatch, coil: IntArray, i: int, row: CoilRow | None) -> Callable[[], bytes]:
+def _original(
+    block: pa.RecordBatch, coil: IntArray, i: int, row: CoilRow | None, delimiter: str
+) -> Callable[[], bytes]:
     def original() -> bytes:
         """The coil's row and its tiles as CSV, cells as they came."""
         mine = block.filter(pa.array(coil == i)).drop_columns([_KEY])
         cells = zip(*(column.to_pylist() for column in mine.columns), strict=True)
-        lines = [",".join(mine.schema.names).encode(), *(b",".join(line) for line in cells)]
-        return (row.original if row else b"") + b"\n".join(lines) + b"\n"
+        return (row.original if row else b"") + csv_text([n.encode() for n in mine.schema.names], cells, delimiter)
 
     return original
 
 
 def _identity(key: bytes, row: CoilRow | None, default_plant: str) -> CoilKey:
-    *plant, coil_id = (part.decode(errors="backslashreplace").strip() for part in key.split(b"\x1f"))
+    *plant, coil_id = (part.decode(errors="backslashreplace") for part in key.split(b"\x1f"))
     named = plant[0] if plant else (row.cells.get("PLANT", "") if row else "")
     return CoilKey(plant=named or default_plant, coil_id=coil_id)
 
@@ -141,7 +147,7 @@ def _row_fault(row: CoilRow) -> tuple[str, str] | None:
     if row.conflicting:
         return "the table of coils lists the coil twice, with different values", "keep the right row"
     if not row.readable:
-        return f"line {row.line} of the table of coils is not UTF-8", "export the table as UTF-8"
+        return f"line {row.line} of the table of coils is no UTF-8 text", "export the table as UTF-8"
     return None
 
 
@@ -160,9 +166,9 @@ def _bad_rows(stream: CsvStream) -> list[Reject]:
     return [
         Reject(
             step="decode",
-            place=f"{stream.name}, line {bad.line + 1}" if bad.line is not None else stream.name,
+            place=f"{stream.name}, line {bad.line}" if bad.line is not None else stream.name,
             key=None,
-            error=f"the row has {bad.found} columns, expected {bad.expected}",
+            error=bad.fault,
             remedy="export the row again; the file may be truncated",
             original=bad.text.encode(),
         )

@@ -18,3 +18,16 @@ update coil set seen = 1 where key = ? returning line, cells, conflicting;
 
 -- name: unseen_coils
 select key, line, cells, conflicting from coil where not seen order by line;
+
+-- name: create_seen
+-- The coils that a source of matrices gave so far.
+create table seen (
+    key blob primary key,
+    revision text not null
+) without rowid;
+
+-- name: seen_revision
+select revision from seen where key = ?;
+
+-- name: add_seen
+insert into seen (key, revision) values (?, ?);
