@@ -105,7 +105,7 @@ def _bands(coils: CoilBatch) -> tuple[FloatArray, FloatArray]:
 def _unreadable(coils: CoilBatch) -> tuple[tuple[Reject, ...], BoolArray]:
     good = np.ones(len(coils), dtype=bool)
     values = coils.mean_g_m2
-    if np.isfinite(values.sum()) and np.isfinite(coils.std_g_m2.sum()) and (not values.size or values.min() >= 0):
+    if _finite_from_zero(values) and _finite_from_zero(coils.std_g_m2):
         return (), good
     bad = ~(np.isfinite(values) & (values >= 0) & np.isfinite(coils.std_g_m2) & (coils.std_g_m2 >= 0))
     coil_of_row = np.repeat(np.arange(2 * len(coils)) // 2, np.diff(coils.face_start))
@@ -127,6 +127,10 @@ def _unreadable(coils: CoilBatch) -> tuple[tuple[Reject, ...], BoolArray]:
             )
         )
     return tuple(rejects), good
+
+
+def _finite_from_zero(values: FloatArray) -> bool:
+    return bool(values.min(initial=0.0) >= 0 and values.max(initial=0.0) < np.inf)  # NaN is neither
 
 
 def _what_is_wrong(value: float) -> str:

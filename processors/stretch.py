@@ -1,8 +1,9 @@
 """Bring faces of any number of rows to 264 chunks along the length."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.coils import Float32Array, FloatArray, IntArray
 from schemas.layout import FACES, MATRIX_ROWS, MATRIX_SHAPE, SENSORS_PER_FACE
@@ -44,19 +45,20 @@ def _places(face_start: IntArray, grid_row: IntArray, grid_rows: IntArray) -> tu
     slot_start = np.concatenate(([0], np.cumsum(grid_rows)))
     slot = np.repeat(slot_start[:-1], np.diff(face_start)) + grid_row
     at_or_before = np.zeros(slot_start[-1], dtype=np.int64)
+    at_or_before[slot_start[:-1]] = face_start[:-1]  # chunks before a face's first row take its value
     at_or_before[slot] = np.arange(len(grid_row))
     at_or_before = np.maximum.accumulate(at_or_before)
     before = at_or_before.take(_ROW.take(grid_rows, axis=0) + slot_start[:-1, None])
-    before = np.maximum(before, face_start[:-1, None])  # chunks before a face's first row take its value
-    beyond = np.maximum(_PLACE.take(grid_rows, axis=0) - grid_row.take(before), 0.0)
-    return _interleaved(before), _interleaved(beyond.astype(np.float32))
+    beyond = _PLACE.take(grid_rows, axis=0)
+    beyond -= grid_row.take(before)
+    np.maximum(beyond, 0.0, out=beyond)
+    return _interleaved(before, np.int64), _interleaved(beyond, np.float32)
 
 
-def _interleaved(
-    faces: "np.ndarray[tuple[int, int], np.dtype[_Number]]",
-) -> "np.ndarray[tuple[int], np.dtype[_Number]]":
+def _interleaved(faces: "np.ndarray[tuple[int, ...], np.dtype[Any]]", dtype: type[_Number]) -> "NDArray[_Number]":
     """[2B, 264] -> [B * 264 * 2]: chunk by chunk, top and bottom."""
-    return faces.reshape(-1, len(FACES), MATRIX_ROWS).transpose(0, 2, 1).reshape(-1)
+    by_coil = faces.reshape(-1, len(FACES), MATRIX_ROWS).transpose(0, 2, 1)
+    return np.ascontiguousarray(by_coil, dtype=dtype).reshape(-1)
 
 
 def _between(
@@ -64,12 +66,11 @@ def _between(
 ) -> Float32Array:
     """Value of the row before each chunk, plus the slope to the next row times the way to the chunk."""
     at = value.astype(np.float32)
-    last = face_start[1:] - 1  # has no next row: its value holds to the end
-    step = np.diff(grid_row, append=0)
-    step[last] = 1
-    slope = np.diff(at, axis=0, append=at[-1:])
-    slope /= step[:, None].astype(np.float32)
-    slope[last] = 0.0
+    slope = np.zeros_like(at)
+    np.subtract(at[1:], at[:-1], out=slope[:-1])
+    slope[face_start[1:] - 1] = 0.0  # the last row of a face has no next: its value holds to the end
+    gaps = np.flatnonzero(np.diff(grid_row) > 1)  # missing rows; from face to face `grid_row` falls
+    slope[gaps] /= (grid_row[gaps + 1] - grid_row[gaps])[:, None]
     result = np.empty((len(before), SENSORS_PER_FACE), dtype=np.float32)
     for start in range(0, len(before), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
