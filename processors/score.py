@@ -24,6 +24,9 @@ class Scorer(Protocol):
         """Probability of NOK for each coil of a batch of one scale."""
 
 
+_ROUNDING = 1e-6  # float32 interpolation may step over the end by a last digit
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
     """The coils that were scored, their scores, and those that could not be."""
@@ -46,7 +49,7 @@ def score(batch: pa.RecordBatch, ensemble: Scorer, *, place: str) -> Scored:
     """
     values = tensor_values(batch)
     low, high = values.min(axis=(1, 2), initial=0.0), values.max(axis=(1, 2), initial=0.0)
-    bounded = (low >= -1) & (high <= 1)  # false for NaN
+    bounded = (low >= -1 - _ROUNDING) & (high <= 1 + _ROUNDING)  # false for NaN
     versions = batch.column("limits_version").to_pylist()
     scales = batch.column("scale").to_pylist()
     own = ensemble.limits.version
