@@ -4,7 +4,6 @@ Run as `python -m bench.plant [coils] [runs]`.
 """
 
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -12,15 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from bench.machine import machine
 from plant.events import write_events
 from plant.line import simulate
 from plant.tables import write_tables
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
 def _rate(coils: int, work: Callable[[], int]) -> float:
@@ -36,8 +30,7 @@ def main() -> None:
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    load = f"load {os.getloadavg()[0]:.1f}"
-    print(f"{_cpu()}, {os.cpu_count()} cores (one used), Python {platform.python_version()}, {load}")
+    print(machine())
     with tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Callable[[], int]] = {
             "simulate": lambda: sum(len(block) for block in simulate(coils, seed=1)),

@@ -1,7 +1,5 @@
 """Verdicts a second recorded in batches of 64 into the embedded PostgreSQL: `python -m bench.store`."""
 
-import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.machine import machine
 from schemas.coils import CoilKey, Order
 from schemas.verdicts import Label, MemberVote, Verdict
 from store.coils import counts
@@ -65,8 +64,7 @@ def main() -> None:
             migrate(dsn)
             with connect(dsn) as connection:
                 server = connection.info.parameter_status("server_version")
-                print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", end=", ")
-                print(f"Python {platform.python_version()}, PostgreSQL {server}")
+                print(f"{machine()}; PostgreSQL {server}")
                 for first, destinations in enumerate(((), ("kafka:coil.verdicts", "mqtt:coilready"))):
                     runs = [timed(connection, RUNS * first + i, readings, destinations) for i in range(RUNS)]
                     rates, waits = [rate for rate, _ in runs], [wait for _, each in runs for wait in each]
