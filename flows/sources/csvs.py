@@ -1,7 +1,7 @@
 """Stream a CSV table as binary columns, so that one bad cell or row cannot end the stream."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -10,7 +10,8 @@ import pyarrow.csv as pc_csv
 
 from schemas.errors import SourceError
 
-_BLOCK_BYTES = 8 * 1024 * 1024
+_BLOCK_BYTES = 1024 * 1024  # parsed at once; the reader keeps up to 32 blocks ahead
+_BATCH_BYTES = 8 * 1024 * 1024  # handed on at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,10 +93,27 @@ def open_csv(handle: IO[bytes], *, name: str, required: Sequence[str], only: Seq
 def _batches(stream: CsvStream, options: dict[str, object]) -> Iterator[pa.RecordBatch]:
     try:
         with pc_csv.open_csv(pa.PythonFile(stream.handle, mode="r"), **options) as reader:
-            yield from reader
+            yield from _joined(reader)
     except pa.ArrowInvalid as error:
         if "Empty CSV" not in str(error):
             stream.add_bad_row(BadRow(line=None, text="", fault=f"the table cannot be read to its end ({error})"))
+
+
+def _joined(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Larger batches, also where reading ends in an error."""
+    waiting: list[pa.RecordBatch] = []
+    try:
+        for block in blocks:
+            waiting.append(block)
+            if sum(b.nbytes for b in waiting) >= _BATCH_BYTES:
+                yield pa.concat_batches(waiting)
+                waiting = []
+    except pa.ArrowInvalid:
+        if waiting:
+            yield pa.concat_batches(waiting)
+        raise
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def _delimiter(header: bytes) -> str:
