@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_PART_BYTES = 64 * 1024 * 1024  # of the source, read into memory at once
+_PART_BYTES = 32 * 1024 * 1024  # of the source, read into memory at once
+_BATCH_BYTES = 8 * 1024 * 1024  # handed on at once
 _MAX_PARTS = 512  # open files
 _CHECK_RUNS = 65_536  # at least so many new runs between two looks for a key that returns
 
@@ -62,7 +63,8 @@ def gathered(batches: Iterable[pa.RecordBatch], *, key: str, parts: int) -> Iter
             with pa.OSFile(str(file)) as handle, pa.ipc.open_stream(handle) as reader:
                 table = reader.read_all()
             order = pc.sort_indices(pc.dictionary_encode(table[key].combine_chunks()).indices)
-            yield from table.take(order).combine_chunks().to_batches(max_chunksize=131_072)
+            rows = max(1, _BATCH_BYTES * table.num_rows // max(1, table.nbytes))
+            yield from table.take(order).combine_chunks().to_batches(max_chunksize=rows)
 
 
 def whole_groups(batches: Iterable[pa.RecordBatch], *, key: str, at_most: int) -> Iterator[pa.RecordBatch]:

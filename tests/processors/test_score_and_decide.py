@@ -1,0 +1,176 @@
+"""Promises of scoring and deciding."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from processors.decide import Decided, decide
+from processors.score import Scored, score
+from schemas.coils import Limits
+from schemas.matrices import MATRIX_BATCH, empty_batch, tensor_column, tensor_values
+from schemas.settings import ToleranceProfile
+from schemas.verdicts import Label, MemberId, Scores
+from tests.models.coils import LIMITS, batch_of, random_matrix
+
+
+class Fixed:
+    """A scorer that says what it was told, coil by coil."""
+
+    def __init__(self, p_nok: Sequence[float], *, limits: Limits = LIMITS, skipped: tuple[str, ...] = ()) -> None:
+        self.limits = limits
+        self._p_nok = p_nok
+        self._skipped = skipped
+
+    def score(self, batch: pa.RecordBatch) -> Scores:
+        """The first of its numbers, one a coil."""
+        p_nok = np.array(self._p_nok[: batch.num_rows], dtype=np.float64)
+        return Scores(
+            ensemble_version="e1",
+            threshold=0.4,
+            members=(MemberId(model="a", version="1"), MemberId(model="b", version="2")),
+            skipped=self._skipped,
+            member_p_nok=np.stack([p_nok, p_nok], axis=1),
+            p_nok=p_nok,
+        )
+
+
+def scored(matrix_of: pa.RecordBatch, scorer: Fixed | None = None) -> Scored:
+    return score(matrix_of, scorer or Fixed([0.1] * 10), place="here")
+
+
+def column(batch: pa.RecordBatch, name: str, values: list[object]) -> pa.RecordBatch:
+    at = MATRIX_BATCH.get_field_index(name)
+    return batch.set_column(at, MATRIX_BATCH.field(at), pa.array(values, type=MATRIX_BATCH.field(at).type))
+
+
+def decided(
+    p_nok: float,
+    *,
+    observed: float = 1.0,
+    profile: str | None = None,
+    customer: str | None = None,
+    profiles: dict[str, ToleranceProfile] | None = None,
+    scorer: Fixed | None = None,
+    reasons: list[str] | None = None,
+) -> Decided:
+    batch = batch_of(random_matrix(1))
+    for name, value in (
+        ("observed", observed),
+        ("tolerance_profile", profile),
+        ("customer", customer),
+        ("reasons", reasons),
+    ):
+        batch = column(batch, name, [value])
+    return decide(
+        batch,
+        (scorer or Fixed([p_nok])).score(batch),
+        profiles=profiles or {"default": ToleranceProfile(), "strict": ToleranceProfile(threshold=0.1, doubt_margin=0)},
+        customer_profiles={"ACME": "strict"},
+        place="here",
+    )
+
+
+def label(p_nok: float, **given: object) -> Label:
+    (verdict,) = decided(p_nok, **given).verdicts  # type: ignore[arg-type] # keywords of `decided`
+    return verdict.label
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.01, 1.01])
+def test_a_value_outside_the_scale_rejects_its_coil_and_keeps_its_matrix(value: float) -> None:
+    matrix = random_matrix(3)
+    matrix[1, 100, 7] = value
+    done = scored(batch_of(matrix))
+    assert done.batch.column("coil_id").to_pylist() == ["0", "2"]
+    assert len(done.scores.p_nok) == 2
+    (reject,) = done.rejects
+    assert reject.sentence().startswith("here: coil 1: the matrix holds a value that is no number in [-1, 1]; ")
+    (kept,) = pa.ipc.open_stream(reject.original)
+    np.testing.assert_array_equal(tensor_values(kept)[0], matrix[1])
+
+
+def test_other_limits_reject_their_coils_and_unknown_ones_pass() -> None:
+    batch = column(batch_of(random_matrix(3)), "limits_version", [LIMITS.version, "other", None])
+    done = scored(batch)
+    assert done.batch.column("coil_id").to_pylist() == ["0", "2"]
+    assert f"with limits other, the ensemble's are {LIMITS.version}" in done.rejects[0].error
+
+
+def test_a_coil_of_its_own_scale_needs_no_limits() -> None:
+    assert scored(batch_of(random_matrix(2), "self")).batch.num_rows == 2
+
+
+def test_no_coils_are_scored_as_none() -> None:
+    done = scored(empty_batch())
+    assert done.batch.num_rows == 0
+    assert not done.rejects
+
+
+def test_a_sound_batch_is_passed_on_without_a_copy() -> None:
+    batch = batch_of(random_matrix(2))
+    assert scored(batch).batch is batch
+
+
+def test_tensors_are_read_without_a_copy() -> None:
+    values = random_matrix(2)
+    assert np.shares_memory(tensor_column(values).to_numpy_ndarray(), values)
+
+
+@pytest.mark.parametrize(
+    ("p_nok", "want"),
+    [
+        (0.0, Label.OK),
+        (0.35, Label.OK),
+        (0.3501, Label.UNDECIDED),
+        (0.4, Label.UNDECIDED),
+        (0.4499, Label.UNDECIDED),
+        (0.4501, Label.NOK),
+        (1.0, Label.NOK),
+    ],
+)
+def test_the_doubt_margin_lies_around_the_ensembles_threshold(p_nok: float, want: Label) -> None:
+    assert label(p_nok) is want
+
+
+def test_without_a_margin_the_threshold_itself_is_nok() -> None:
+    assert label(0.1, profile="strict") is Label.NOK
+    assert label(0.0999, profile="strict") is Label.OK
+
+
+def test_the_profile_is_the_orders_else_the_customers_else_the_default() -> None:
+    assert label(0.2, customer="ACME") is Label.NOK
+    assert label(0.2, customer="ACME", profile="default") is Label.OK
+    assert label(0.2, customer="other") is Label.OK
+
+
+def test_a_coil_that_was_hardly_measured_is_undecided_and_says_so() -> None:
+    (verdict,) = decided(0.9, observed=0.4).verdicts
+    assert verdict.label is Label.UNDECIDED
+    assert verdict.reasons == ("little_observed: 40% measured, 50% wanted",)
+    assert label(0.9, observed=0.5) is Label.NOK
+
+
+def test_doubt_says_how_close_it_was() -> None:
+    (verdict,) = decided(0.42).verdicts
+    assert verdict.reasons == ("doubt: p_nok 0.420 is within 0.05 of 0.400",)
+
+
+def test_reasons_of_the_coil_come_first_and_skipped_members_last() -> None:
+    (verdict,) = decided(0.42, reasons=["missing_rows: 1"], scorer=Fixed([0.42], skipped=("x", "y"))).verdicts
+    assert verdict.reasons[0] == "missing_rows: 1"
+    assert verdict.reasons[-1] == "members_skipped: x, y"
+    assert len(verdict.reasons) == 3
+
+
+def test_every_member_is_named_with_its_version_and_what_it_said() -> None:
+    (verdict,) = decided(0.7).verdicts
+    assert [(m.model, m.version, m.p_nok) for m in verdict.members] == [("a", "1", 0.7), ("b", "2", 0.7)]
+    assert (verdict.ensemble_version, verdict.threshold) == ("e1", 0.4)
+
+
+def test_an_unknown_profile_rejects_its_coil_and_names_those_that_are_known() -> None:
+    done = decided(0.2, profile="gold")
+    assert not done.verdicts
+    assert done.rejects[0].error == "tolerance profile 'gold' is not in the settings, known: default, strict"
+    assert done.rejects[0].original
