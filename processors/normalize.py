@@ -50,7 +50,7 @@ def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
     size, count = len(coils), np.diff(coils.face_start)
     low, high = _bands(coils)
     runs = calibration_runs(coils.mean_g_m2, low, coils.face_start)
-    below, above = np.repeat(low, count)[:, None], np.repeat(high, count)[:, None]
+    below, above = (np.repeat(end, count * SENSORS_PER_FACE).reshape(-1, SENSORS_PER_FACE) for end in (low, high))
     beside = coils.mean_g_m2 - np.minimum(np.maximum(coils.mean_g_m2, below), above)  # the band: negative below it
     beside[runs] = 0.0
     raw = beside / np.where(beside < 0, -limits.low, limits.high)
@@ -160,7 +160,7 @@ def take_coils(coils: CoilBatch, which: BoolArray) -> CoilBatch:
 
 def _spread(std_g_m2: FloatArray, beside: FloatArray, limits: Limits) -> FloatArray | None:
     """Standard deviation of the saliency to first order: |ds/dv| of the reading's, so zero inside the band."""
-    if not std_g_m2.any():
+    if not std_g_m2.max(initial=0.0):
         return None
     return std_g_m2 * ((beside < 0) / -limits.low + (beside > 0) / limits.high)
 

@@ -48,7 +48,9 @@ def _places(face_start: IntArray, grid_row: IntArray, grid_rows: IntArray) -> tu
     at_or_before[slot_start[:-1]] = face_start[:-1]  # chunks before a face's first row take its value
     at_or_before[slot] = np.arange(len(grid_row))
     at_or_before = np.maximum.accumulate(at_or_before)
-    before = at_or_before.take(_ROW.take(grid_rows, axis=0) + slot_start[:-1, None])
+    at = _ROW.take(grid_rows, axis=0)
+    at += slot_start[:-1, None]
+    before = at_or_before.take(at)
     beyond = _PLACE.take(grid_rows, axis=0)
     beyond -= grid_row.take(before)
     np.maximum(beyond, 0.0, out=beyond)
@@ -75,7 +77,7 @@ def _between(
     for start in range(0, len(before), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         slope.take(before[part], axis=0, out=result[part], mode="clip")  # "clip" lets it write into `out` directly
-        result[part] *= beyond[part, None]
+        result[part] *= beyond[part].repeat(SENSORS_PER_FACE).reshape(-1, SENSORS_PER_FACE)  # faster than to broadcast
         result[part] += at.take(before[part], axis=0)
     return result.reshape(-1, *MATRIX_SHAPE)
 
