@@ -19,7 +19,7 @@ from flows.train import population_of, split_of, train_on
 from models.bundle import MANIFEST, VERSION_DIGITS, load_bundle, read_file, sha256
 from models.ensemble import SHIPPED, Ensemble, load_ensemble, write_ensemble
 from models.spec import DataSpec, TrainSpec, read_spec
-from models.thresholds import youden_threshold
+from models.thresholds import f1_threshold
 from schemas.bundles import EnsembleManifest
 from schemas.coils import Limits
 from schemas.matrices import Scale
@@ -32,7 +32,7 @@ def build_ensemble(specs: Sequence[TrainSpec], out: Path, progress: Progress | N
     """Train the members and put them together; limits are measured on the coils of the first specification.
 
     Args:
-        specs: one a member; the thresholds of the ensemble are set on the validation coils of the first one.
+        specs: one a member; the ensemble's threshold for a scale is set on the validation coils of its first member.
         out: the ensemble's folder, replaced whole once everything is built.
         progress: a started progress display, or None to be silent.
     """
@@ -46,16 +46,19 @@ def build_ensemble(specs: Sequence[TrainSpec], out: Path, progress: Progress | N
             if spec.data not in populations:
                 populations[spec.data] = population_of(spec, first.limits)
             members.append(train_on(spec, populations[spec.data], Path(folder) / spec.name, progress))
-        manifest = _with_thresholds(members, specs[0], first, first.limits, Path(folder))
+        manifest = _with_thresholds(members, specs, populations, first.limits, Path(folder))
         _replace(out, Path(folder) / NAME)
     return manifest
 
 
 def _with_thresholds(
-    members: Sequence[Path], spec: TrainSpec, population: Population, limits: Limits, folder: Path
+    members: Sequence[Path],
+    specs: Sequence[TrainSpec],
+    populations: dict[DataSpec, Population],
+    limits: Limits,
+    folder: Path,
 ) -> EnsembleManifest:
     """Write the ensemble once to see its scores, then again with the thresholds that follow from them."""
-    validation = split_of(spec, population).validation
     version = sha256(b"".join(read_file(m / MANIFEST) for m in members))[:VERSION_DIGITS]
 
     def write(name: str, thresholds: dict[Scale, float]) -> EnsembleManifest:
@@ -65,8 +68,13 @@ def _with_thresholds(
 
     write("untuned", {"limits": 0.5, "self": 0.5})
     ensemble = load_ensemble(folder / "untuned", threads=2)
-    scales: tuple[Scale, ...] = ("limits", "self")
-    return write(NAME, {scale: _threshold(ensemble, population, validation, scale) for scale in scales})
+    thresholds: dict[Scale, float] = {}
+    for spec in specs:
+        if spec.scale not in thresholds:
+            population = populations[spec.data]
+            validation = split_of(spec, population).validation
+            thresholds[spec.scale] = _threshold(ensemble, population, validation, spec.scale)
+    return write(NAME, thresholds)
 
 
 def _threshold(ensemble: Ensemble, population: Population, chosen: np.ndarray, scale: Scale) -> float:
@@ -75,7 +83,7 @@ def _threshold(ensemble: Ensemble, population: Population, chosen: np.ndarray, s
         column = batch.schema.get_field_index("scale")
         batch = batch.set_column(column, batch.schema.field(column), pa.array(["self"] * len(chosen)))
     scores = ensemble.score(batch)
-    return round(youden_threshold(scores.p_nok, population.is_nok[chosen]), 3)
+    return round(f1_threshold(scores.p_nok, population.is_nok[chosen]), 3)
 
 
 def _replace(out: Path, built: Path) -> None:

@@ -20,7 +20,7 @@ from models.export import to_onnx
 from models.networks import Network
 from models.scales import to_self_scale
 from models.spec import TrainSpec
-from models.thresholds import youden_threshold
+from models.thresholds import f1_threshold
 from models.training import Epoch, LabelledCoils, Trained, fit, log_odds
 from schemas.bundles import BundleManifest, TrainingRecord
 from schemas.coils import FloatArray, IntArray, Limits
@@ -112,7 +112,7 @@ def _write(
 ) -> Path:
     model = to_onnx(trained.network, temperature=trained.temperature)
     probability = _sigmoid(log_odds(trained.network, coils.matrix) / trained.temperature)
-    threshold = youden_threshold(probability[split.validation], coils.is_nok[split.validation])
+    threshold = f1_threshold(probability[split.validation], coils.is_nok[split.validation])
     p_nok, is_nok = probability[split.holdout], coils.is_nok[split.holdout]
     metrics = evaluate(p_nok=p_nok, is_nok=is_nok, predicted_nok=p_nok >= threshold)
     manifest = BundleManifest(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from plant.settings import TRAINING
 from schemas.errors import SpecError
 from schemas.matrices import Scale
 
@@ -22,8 +23,8 @@ class SimulatedData(_Spec):
 
     coils: Annotated[int, Field(ge=20)]
     seed: int
-    defect_share: _Share = 0.45  # of coils with an injected defect; about three quarters of them are NOK
-    restlessness: Annotated[float, Field(gt=0, le=5)] = 1.0  # scales every benign disturbance of the line
+    defect_share: _Share = TRAINING.defect_share  # of coils with an injected defect
+    restlessness: Annotated[float, Field(gt=0, le=5)] = TRAINING.restlessness  # scales every benign disturbance
 
 
 class DataSpec(_Spec):

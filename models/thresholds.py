@@ -4,24 +4,35 @@ import numpy as np
 
 from schemas.coils import BoolArray, FloatArray
 
+_RESAMPLES = 200
 
-def youden_threshold(p_nok: FloatArray, is_nok: BoolArray) -> float:
-    """The threshold of largest recall minus false-alarm rate (Youden 1950), which no prevalence shifts.
 
-    Halfway between the two neighbouring scores; of equally good ones the one nearest to 0.5.
+def f1_threshold(p_nok: FloatArray, is_nok: BoolArray, *, seed: int = 0) -> float:
+    """The threshold of largest F1, the study's main figure, steadied by a bootstrap.
+
+    F1 over thresholds is flat and jagged at its top, so the median of the best thresholds of 200 resamples is
+    taken; each lies halfway between two neighbouring scores. Against recall minus false-alarm rate (Youden 1950)
+    it calls fewer good coils NOK, which is what costs on a line where 99% are good.
 
     Args:
         p_nok: float64 [N] in [0, 1].
         is_nok: bool [N], both labels present.
+        seed: of the resamples.
 
     Example:
-        >>> youden_threshold(np.array([0.1, 0.2, 0.7, 0.9]), np.array([False, False, True, True])).__round__(3)
+        >>> p_nok, is_nok = np.array([0.1, 0.2, 0.7, 0.9]), np.array([False, False, True, True])
+        >>> round(f1_threshold(p_nok, is_nok), 3)
         0.45
     """
-    scores, place = np.unique(p_nok, return_inverse=True)
-    nok = np.bincount(place, weights=is_nok, minlength=len(scores)) / is_nok.sum()
-    ok = np.bincount(place, weights=~is_nok, minlength=len(scores)) / (~is_nok).sum()
-    advantage = np.concatenate([[0.0], np.cumsum(ok - nok)])  # of calling NOK everything from score i on
-    edges = np.concatenate([[0.0], (scores[1:] + scores[:-1]) / 2, [1.0]])
-    best = edges[advantage >= advantage.max() - 1e-12]
-    return float(best[np.argmin(np.abs(best - 0.5))])
+    order = np.argsort(p_nok, kind="stable")
+    scores, nok = p_nok[order], is_nok[order]
+    size = len(scores)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, size, size=(_RESAMPLES, size)) + np.arange(_RESAMPLES)[:, None] * size
+    weights = np.bincount(drawn.reshape(-1), minlength=_RESAMPLES * size).reshape(_RESAMPLES, size)
+    called = weights[:, ::-1].cumsum(axis=1)[:, ::-1]  # coils called NOK where the line is just below score i
+    caught = (weights * nok)[:, ::-1].cumsum(axis=1)[:, ::-1]
+    f1 = 2 * caught / np.maximum(called + caught[:, :1], 1)
+    f1[:, 1:][:, scores[1:] == scores[:-1]] = -1  # no line can be drawn between equal scores
+    edges = np.concatenate([[0.0], (scores[1:] + scores[:-1]) / 2])
+    return float(np.median(edges[f1.argmax(axis=1)]))

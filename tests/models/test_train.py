@@ -4,16 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from flows.bundles import build_ensemble
-from flows.population import Population, labelled, simulated
+from flows.population import Population, from_source, labelled, simulated
+from flows.sources.open import open_source
 from flows.train import split_of, train, train_on
 from models.bundle import MODEL, load_bundle
 from models.ensemble import load_ensemble
 from models.spec import DataSpec, SimulatedData, TrainSpec
+from plant.line import simulate
+from plant.settings import LineSettings
+from plant.tables import write_tables
 from schemas.coils import Limits
 from schemas.errors import SourceError, SpecError
+from schemas.matrices import tensor_values
 from tests.models.coils import LIMITS, batch_of, random_matrix
 
 DATA = SimulatedData(coils=120, seed=3)
@@ -92,6 +98,33 @@ def test_too_few_coils_of_a_label_are_refused() -> None:
     batch = batch_of(random_matrix(5))
     with pytest.raises(SourceError, match="0 coils are labelled OK, at least 10 are needed"):
         labelled([batch], limits=LIMITS, source="s")
+
+
+def test_the_plants_tables_train_a_model_as_the_simulation_itself_does(tmp_path: Path, population: Population) -> None:
+    line = LineSettings(defect_share=DATA.defect_share, restlessness=DATA.restlessness)
+    write_tables(simulate(DATA.coils, seed=DATA.seed, line=line), tmp_path)
+    read = from_source(open_source(str(tmp_path), plant=line.plant), LIMITS)
+    assert read.digest() == population.digest()
+    np.testing.assert_array_equal(tensor_values(read.batch), tensor_values(population.batch))
+
+
+def test_grey_levels_train_a_self_model(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (40, 264 * 18), dtype=np.uint8)
+    columns = {"coil_id": [str(i) for i in range(40)], "label": ["OK", "NOK"] * 20}
+    cells = pa.FixedSizeListArray.from_arrays(pa.array(grey.reshape(-1)), 264 * 18)
+    pq.write_table(pa.table({**columns, "grey": cells}), tmp_path / "grey.parquet")
+    spec = _spec(scale="self", data=DataSpec(source=str(tmp_path / "grey.parquet")), epochs=1)
+    manifest = load_bundle(train(spec, tmp_path / "m"), threads=1).manifest
+    assert (manifest.scale, manifest.limits_version, manifest.training.coils) == ("self", None, 40)
+
+
+def test_matrices_of_other_limits_are_refused(tmp_path: Path, population: Population) -> None:
+    with pa.ipc.new_file(tmp_path / "coils.arrow", population.batch.schema) as writer:
+        writer.write_batch(population.batch)
+    source = open_source(str(tmp_path / "coils.arrow"), plant="p")
+    assert from_source(source, LIMITS).digest() == population.digest()
+    with pytest.raises(SourceError, match=f"normalised with limits {LIMITS.version}"):
+        from_source(source, Limits(low=-1.0, high=1.0))
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
