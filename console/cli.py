@@ -44,11 +44,14 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; prints no stack trace unless COILFLOW_DEBUG is set."""
     try:
         code = app(args=_with_store_value(arguments), prog_name="coilflow", standalone_mode=False)
+        sys.stdout.flush()
     except CoilflowError as error:
         return _complain(str(error), error.remedy, error.exit_code)
     except typer.Abort:
         return _complain("stopped", "run it again; nothing is half done", 130)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):  # as typer leaves then
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone, as `| head` does
         return 0
     except Exception as error:

@@ -14,7 +14,7 @@ from flows.sources.seen import SeenCoils
 from flows.sources.source import MatrixSource, ReadingsSource, Source
 from processors.normalize import normalize
 from schemas.coils import Limits, Order, Truth
-from schemas.errors import UsageError
+from schemas.errors import SourceError, UsageError
 from schemas.readings import ipc_bytes, readings_of
 from schemas.rejects import Reject
 
@@ -46,16 +46,23 @@ def read_blocks(source: Source, limits: Limits, *, coils: int, records: bool) ->
         limits: global limits for readings; matrices come normalised.
         coils: at most so many coils in a block.
         records: fill `records`, for the database.
+
+    Raises:
+        SourceError: it cannot be read, or holds nothing at all.
     """
+    empty = True
     for block in (
         _from_matrices(source, records=records)
         if isinstance(source, MatrixSource)
         else _from_readings(source, limits, records=records)
     ):
+        empty = empty and not block.rejects and not block.batch.num_rows
         if block.rejects:
             yield Block(batch=block.batch.slice(0, 0), rejects=block.rejects)
         for start in range(0, block.batch.num_rows, coils):
             yield Block(batch=block.batch.slice(start, coils), records=block.records[start : start + coils])
+    if empty:
+        raise SourceError(f"{source.name} holds no coil", remedy="check that it is the right one, and whole")
 
 
 def _from_readings(source: ReadingsSource, limits: Limits, *, records: bool) -> Iterator[Block]:

@@ -1,5 +1,6 @@
 """All settings of a coilflow service in one typed object, read once at the start."""
 
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -64,6 +66,10 @@ def load_settings() -> Settings:
     """Read settings from the environment and the file; raises UsageError that names the wrong one."""
     try:
         return Settings()
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{SETTINGS_FILE} is no TOML ({error})", remedy="correct that line") from error
+    except SettingsError as error:
+        raise UsageError(str(error), remedy="write it as JSON, or set it in " + SETTINGS_FILE) from error
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

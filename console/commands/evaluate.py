@@ -43,7 +43,7 @@ def evaluate(
                 step.advance(len(batch.coils))
                 yield batch
 
-        result = evaluate_source(judged(), name=source, prevalence=prevalence)
+        result = evaluate_source(judged(), name=opened.name, prevalence=prevalence)
     report.close()
     if as_json:
         print_json(result.evaluation.as_json())

@@ -199,7 +199,6 @@ def test_a_coil_that_comes_twice_is_judged_once_and_a_second_opinion_is_a_reject
     assert "the coil stands there twice, with different matrices" in outcome.rejected["2"].error
 
 
-def test_a_file_without_coils_gives_nothing(tmp_path: Path) -> None:
-    outcome = judge(write(tmp_path / "coils.arrow", [empty_batch()]))
-    assert not outcome.coils
-    assert not outcome.rejects
+def test_a_file_without_coils_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"coils\.arrow holds no coil"):
+        judge(write(tmp_path / "coils.arrow", [empty_batch()]))

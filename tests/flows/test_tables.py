@@ -224,11 +224,9 @@ def test_an_empty_table_is_an_error_that_names_it(folder: Path, name: str) -> No
         judge(str(folder))
 
 
-def test_tables_with_a_header_alone_hold_no_coil(folder: Path) -> None:
-    write_tables([], folder)
-    outcome = judge(str(folder))
-    assert not outcome.coils
-    assert not outcome.rejects
+def test_tables_with_a_header_alone_are_an_error(folder: Path) -> None:
+    with pytest.raises(SourceError, match="line holds no coil"):
+        judge(str(write_tables([], folder)))
 
 
 def test_what_follows_a_line_that_is_too_long_to_read_is_a_reject(folder: Path) -> None:

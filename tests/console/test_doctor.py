@@ -1,0 +1,66 @@
+"""Promises of `coilflow doctor`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.console.conftest import Coilflow
+
+
+def test_a_healthy_machine_is_an_exit_code_of_0(coilflow: Coilflow, place: Path, database: str) -> None:
+    ran = coilflow("doctor")
+    assert ran.code == 0
+    assert "2 members" in ran.out
+
+
+def test_a_database_of_this_version_is_healthy(
+    coilflow: Coilflow, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
+    ran = coilflow("doctor")
+    assert ran.code == 0
+    assert "tables of this version" in ran.out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://x:geheim@127.0.0.1:1/x", "postgresql://x:ge%heim@y/z"])
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(
+    coilflow: Coilflow, monkeypatch: pytest.MonkeyPatch, dsn: str
+) -> None:
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", dsn)
+    ran = coilflow("doctor")
+    assert ran.code == 1
+    assert "heim" not in ran.out + ran.err
+
+
+def test_a_database_without_tables_is_unhealthy(
+    coilflow: Coilflow, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", empty_database)
+    assert coilflow("doctor").code == 1
+
+
+def test_a_broken_bundle_is_unhealthy_and_the_other_checks_are_made(
+    coilflow: Coilflow, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "broken").mkdir()
+    (place / "broken" / "ensemble.json").write_text("{}")
+    monkeypatch.setenv("COILFLOW_ENSEMBLE", str(place / "broken"))
+    ran = coilflow("doctor")
+    assert ran.code == 1
+    assert "ensemble.json" in ran.out
+    assert "database" in ran.out
+
+
+def test_a_data_folder_that_cannot_be_made_is_unhealthy(
+    coilflow: Coilflow, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "file").write_bytes(b"")
+    monkeypatch.setenv("COILFLOW_DATA_DIR", str(place / "file" / "data"))
+    assert coilflow("doctor").code == 1
+
+
+def test_wrong_settings_are_wrong_use(coilflow: Coilflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COILFLOW_THREADS", "0")
+    ran = coilflow("doctor")
+    assert ran.code == 2
+    assert "COILFLOW_THREADS" in ran.sentence()
