@@ -1,14 +1,18 @@
 """Stream a CSV table as binary columns, so that one bad cell or row cannot end the stream."""
 
+import io
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv as pc_csv
 
 from schemas.errors import SourceError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 _BLOCK_BYTES = 1024 * 1024  # parsed at once; the reader keeps up to 32 blocks ahead
 _BATCH_BYTES = 8 * 1024 * 1024  # handed on at once
@@ -19,7 +23,7 @@ class BadRow:
     """A row that does not fit the table, or the end of what can be read of it."""
 
     line: int | None  # in the file, from 1
-    text: str
+    text: bytes
     fault: str
 
 
@@ -30,8 +34,9 @@ class CsvStream:
     name: str
     handle: IO[bytes]
     delimiter: str
-    columns: list[str]
-    batches: Iterator[pa.RecordBatch]
+    width: int  # columns of the table
+    columns: list[str]  # those that are read
+    batches: Iterator[pa.RecordBatch] = field(default_factory=lambda: iter(()))
     bad_rows: list[BadRow] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -71,12 +76,12 @@ def open_csv(handle: IO[bytes], *, name: str, required: Sequence[str], only: Seq
         handle.close()
         raise
     wanted = [c for c in columns if only is None or c in only]
-    stream = CsvStream(name=name, handle=handle, delimiter=delimiter, columns=wanted, batches=iter(()))
+    stream = CsvStream(name=name, handle=handle, delimiter=delimiter, width=len(columns), columns=wanted)
 
     def keep_bad_row(row: pc_csv.InvalidRow) -> str:
         fault = f"the row has {row.actual_columns} columns, expected {row.expected_columns}"
         # Rows are counted from the one after the header.
-        stream.add_bad_row(BadRow(line=row.number and row.number + 1, text=row.text, fault=fault))
+        stream.add_bad_row(BadRow(line=row.number and row.number + 1, text=row.text.encode(), fault=fault))
         return "skip"
 
     options = {
@@ -92,11 +97,56 @@ def open_csv(handle: IO[bytes], *, name: str, required: Sequence[str], only: Seq
 
 def _batches(stream: CsvStream, options: dict[str, object]) -> Iterator[pa.RecordBatch]:
     try:
-        with pc_csv.open_csv(pa.PythonFile(stream.handle, mode="r"), **options) as reader:
+        text = io.BufferedReader(_FittingLines(stream), buffer_size=_BLOCK_BYTES)
+        with pc_csv.open_csv(pa.PythonFile(text, mode="r"), **options) as reader:
             yield from _joined(reader)
     except pa.ArrowInvalid as error:
         if "Empty CSV" not in str(error):
-            stream.add_bad_row(BadRow(line=None, text="", fault=f"the table cannot be read to its end ({error})"))
+            stream.add_bad_row(BadRow(line=None, text=b"", fault=f"the table cannot be read to its end ({error})"))
+
+
+class _FittingLines(io.RawIOBase):
+    """The lines of a table, less those that pyarrow cannot even report: no UTF-8 and of the wrong number of columns."""
+
+    def __init__(self, stream: CsvStream) -> None:
+        self._stream = stream
+        self._rest = memoryview(b"")
+        self._line = 2  # of the file
+
+    def readable(self) -> bool:
+        """It can only be read."""
+        return True
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        """Fill `buffer` from the next lines; 0 at the end."""
+        while not self._rest:
+            lines = self._stream.handle.read(_BLOCK_BYTES) + self._stream.handle.readline()
+            if not lines:
+                return 0
+            self._rest = memoryview(lines if _is_utf8(lines) else b"".join(self._fitting(lines)))
+            self._line += lines.count(b"\n")
+        view = memoryview(buffer)
+        size = min(len(view), len(self._rest))
+        view[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+    def _fitting(self, lines: bytes) -> Iterator[bytes]:
+        stream = self._stream
+        for number, line in enumerate(lines.splitlines(keepends=True), start=self._line):
+            cells = 1 + line.count(stream.delimiter.encode())
+            if cells == stream.width or _is_utf8(line):
+                yield line
+                continue
+            fault = f"the row has {cells} columns, expected {stream.width}, and is no UTF-8 text"
+            stream.add_bad_row(BadRow(line=number, text=line.rstrip(b"\r\n"), fault=fault))
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _joined(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,5 +1,6 @@
 """A file of chunk events as a source: one CloudEvent a line."""
 
+import codecs
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
@@ -45,6 +46,8 @@ def read_events(path: Path) -> Iterator[Assembled]:
 def _lines(path: Path, rejects: list[Reject]) -> Generator[pa.RecordBatch]:
     """Lines that name a coil, with its key; the others go to `rejects`."""
     with path.open("rb") as handle:
+        if handle.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            handle.seek(0)
         numbered = enumerate(handle, start=1)
         while chunk := list(islice(numbered, _LINES)):
             keys, kept = [], []

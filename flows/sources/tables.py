@@ -170,7 +170,7 @@ def _bad_rows(stream: CsvStream) -> list[Reject]:
             key=None,
             error=bad.fault,
             remedy="export the row again; the file may be truncated",
-            original=bad.text.encode(),
+            original=bad.text,
         )
         for bad in stream.take_bad_rows()
     ]

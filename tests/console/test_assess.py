@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.coils import CoilKey
+from store.connection import connect
+from store.verdicts import verdict_of
 from tests.console.conftest import Coilflow, Write
 from tests.flows.given import coil, grey_row, three, write_events, write_grey, write_tables
 
@@ -52,7 +55,8 @@ def test_the_plants_name_for_coils_that_name_none_is_a_setting(
 ) -> None:
     monkeypatch.setenv("COILFLOW_PLANT", "graz")
     assert coilflow("assess", write_grey(place / "a.parquet", [grey_row("1")]), "--store", database).code == 0
-    assert coilflow("assess", write_grey(place / "a.parquet", [grey_row("1")]), "--json", "--store", database).code == 0
+    with connect(database) as connection:
+        assert verdict_of(connection, CoilKey(plant="graz", coil_id="1")) is not None
 
 
 def test_a_tolerance_profile_of_the_settings_moves_the_threshold(

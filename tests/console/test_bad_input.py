@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from schemas.matrices import MATRIX_BATCH, tensor_column, tensor_values
 from tests.console.conftest import Coilflow, Write
 from tests.flows.faults import FAULTS, Fault
 from tests.flows.given import Given, grey_row, three, write_events, write_grey, write_tables
@@ -28,6 +30,27 @@ def test_a_bad_coil_is_one_sentence_and_the_others_get_a_verdict(
     assert fault.said in sentence
     assert "; " in rest  # the remedy
     assert count == "1 rejected"
+
+
+def test_a_bad_matrix_is_one_sentence_and_the_others_get_a_verdict(coilflow: Coilflow, place: Path) -> None:
+    assert coilflow("normalize", write_events(three(), place / "line.jsonl"), "--out", place / "whole.arrow").code == 0
+    with pa.memory_map(str(place / "whole.arrow")) as handle:
+        (whole,) = pa.ipc.open_file(handle).read_all().combine_chunks().to_batches()
+    values = tensor_values(whole).copy()
+    values[1, 7, 7] = np.nan
+    at = MATRIX_BATCH.get_field_index("matrix")
+    with pa.OSFile(str(place / "bad.arrow"), "wb") as sink, pa.ipc.new_file(sink, MATRIX_BATCH) as writer:
+        writer.write_batch(whole.set_column(at, MATRIX_BATCH.field(at), tensor_column(values)))
+    ran = coilflow("assess", place / "bad.arrow", "--json")
+    assert (ran.code, ran.labels) == (0, {"1": "OK", "3": "OK"})
+    assert "bad.arrow: coil 2: the matrix holds a value that is no number in [-1, 1]; normalise" in ran.err
+
+
+def test_bad_grey_levels_are_one_sentence_and_the_others_get_a_verdict(coilflow: Coilflow, place: Path) -> None:
+    rows = [grey_row("1"), {**grey_row("2"), "grey": [1, 2]}, grey_row("3")]
+    ran = coilflow("assess", write_grey(place / "coils.parquet", rows), "--json")
+    assert (ran.code, list(ran.labels)) == (0, ["1", "3"])
+    assert "coils.parquet, row 2: coil 2: grey holds 2 levels, expected 264 × 18; write 4752 levels" in ran.err
 
 
 def test_where_no_coil_is_left_the_exit_code_says_so(coilflow: Coilflow, write: Write) -> None:

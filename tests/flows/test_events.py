@@ -201,6 +201,13 @@ def test_a_line_that_is_no_event_is_a_reject_with_its_place_and_the_rest_is_judg
     assert said in reject.error
 
 
+def test_a_byte_order_mark_blank_lines_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
+    want = judge(str(write_events(three(), tmp_path / "line.jsonl"))).digest()
+    lines = lines_of(all_events()).splitlines()
+    (tmp_path / "other.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\r\n\r\n".join(lines))
+    assert judge(str(tmp_path / "other.jsonl")).digest() == want
+
+
 def test_a_file_cut_in_the_middle_of_a_line_rejects_that_line_and_judges_what_came(tmp_path: Path) -> None:
     content = lines_of(all_events())
     file = tmp_path / "line.jsonl"

@@ -131,6 +131,14 @@ def test_a_truncated_row_is_a_reject_with_its_bytes_and_the_rest_is_judged(folde
     assert "has 8 tiles, expected 9" in outcome.rejected["3"].error
 
 
+def test_a_bad_row_that_is_no_utf8_keeps_its_bytes(folder: Path) -> None:
+    with (folder / "tiles.csv").open("ab") as out:
+        out.write(b"3,\xff\xe4\n")
+    outcome = judge(str(folder))
+    assert outcome.judged == ["1", "2", "3"]
+    assert outcome.rejected[None].original == b"3,\xff\xe4"
+
+
 def test_a_row_with_too_many_columns_is_a_reject_of_its_own(folder: Path) -> None:
     with (folder / "coils.csv").open("ab") as out:
         out.write(b"4,linz,100.0,120.0,500.5,,,x\n")
