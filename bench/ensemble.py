@@ -99,7 +99,7 @@ def main() -> None:
         predict = _predictor(Path(folder))
         for coils in BATCHES:
             batch = _batch(coils)
-            matrix = tensor_values(batch)
+            matrix = tensor_values(batch).copy()  # torch wants a writable one
             sides: dict[str, Callable[[], object]] = {
                 "coilflow, ensemble of three": lambda b=batch: three.score(b),  # type: ignore[misc]
                 f"coilflow, all {len(shipped.members)} shipped members": lambda b=batch: shipped.score(b),  # type: ignore[misc]
