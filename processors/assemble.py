@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from processors.gauge import stuck_sensors
-from processors.grid import place_rows
+from processors.grid import expected_rows
 from processors.results import reject_coil
 from schemas.coils import BoolArray, ChunkRows, CoilBatch, CoilHeader, IntArray
 from schemas.layout import FACES, SENSORS_PER_FACE
@@ -23,8 +23,6 @@ NO_COILS = CoilBatch(
     reasons=(),
     face_start=np.zeros(1, dtype=np.int64),
     position=np.zeros(0),
-    grid_row=np.zeros(0, dtype=np.int64),
-    grid_rows=np.zeros(0, dtype=np.int64),
     expected_rows=np.zeros(0, dtype=np.int64),
     mean_g_m2=np.zeros((0, SENSORS_PER_FACE)),
     std_g_m2=np.zeros((0, SENSORS_PER_FACE)),
@@ -42,7 +40,7 @@ class Assembled:
 def assemble(
     rows: ChunkRows, headers: Sequence[CoilHeader], faults: Mapping[int, tuple[str, str]] | None = None
 ) -> Assembled:
-    """Sort, deduplicate and place the rows of many coils.
+    """Sort, deduplicate and count the rows of many coils.
 
     Order, exact repeats and the split of the input change nothing: a row is identified by coil, face and position.
     Two rows of one place that disagree, a face without rows, or one with a single row reject their coil.
@@ -132,18 +130,15 @@ def _too_few(count: IntArray) -> tuple[str, str]:
 
 def _batch(rows: ChunkRows, headers: tuple[CoilHeader, ...], count: IntArray) -> CoilBatch:
     face_start = np.concatenate(([0], np.cumsum(count)))
-    grid_row, grid_rows = place_rows(rows.position, face_start)
     promised = np.repeat(np.array([h.rows_per_face or 0 for h in headers], dtype=np.int64), 2)
-    expected_rows = np.maximum(grid_rows, promised)
+    expected = np.maximum(expected_rows(rows.position, face_start), promised)
     stuck = stuck_sensors(rows.mean_g_m2, face_start)
-    missing = (expected_rows - count).reshape(-1, 2)
+    missing = (expected - count).reshape(-1, 2)
     reasons = []
     for i, header in enumerate(headers):
         found = list(header.reasons)
         if missing[i].any():
-            found.append(
-                Reason.MISSING_ROWS.of(f"{missing[i, 0]} top and {missing[i, 1]} bottom of {expected_rows[2 * i]}")
-            )
+            found.append(Reason.MISSING_ROWS.of(_missing(missing[i], expected[2 * i : 2 * i + 2])))
         if i in stuck:
             found.append(Reason.GAUGE_STUCK.of(", ".join(stuck[i])))
         reasons.append(tuple(found))
@@ -153,12 +148,16 @@ def _batch(rows: ChunkRows, headers: tuple[CoilHeader, ...], count: IntArray) ->
         reasons=tuple(reasons),
         face_start=face_start,
         position=rows.position,
-        grid_row=grid_row,
-        grid_rows=grid_rows,
-        expected_rows=expected_rows,
+        expected_rows=expected,
         mean_g_m2=rows.mean_g_m2,
         std_g_m2=rows.std_g_m2,
     )
+
+
+def _missing(missing: IntArray, expected: IntArray) -> str:
+    """Such as "2 of 61 top, 1 of 61 bottom"."""
+    counted = zip(missing.tolist(), expected.tolist(), FACES, strict=True)
+    return ", ".join(f"{lost} of {rows} {face}" for lost, rows, face in counted if lost)
 
 
 def _revisions(rows: ChunkRows, headers: Sequence[CoilHeader], face_start: IntArray) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
     raw = beside / np.where(beside < 0, -limits.low, limits.high)
     saliency = np.clip(raw, -1.0, 1.0)
     spread = _spread(coils.std_g_m2, beside, limits)
-    matrix, matrix_spread = stretch(saliency, spread, coils.face_start, coils.grid_row, coils.grid_rows)
+    matrix, matrix_spread = stretch(saliency, spread, coils.face_start)
     outside = _per_coil(raw != saliency, coils)
     measured = count.reshape(-1, 2).sum(axis=1) * SENSORS_PER_FACE - _per_coil(runs, coils)
     expected = coils.expected_rows.reshape(-1, 2).sum(axis=1) * SENSORS_PER_FACE
@@ -117,7 +117,7 @@ def _unreadable(coils: CoilBatch) -> tuple[tuple[Reject, ...], BoolArray]:
         good[coil] = False
         sensor = int(np.argmax(bad[row]))
         face = int(np.searchsorted(coils.face_start, row, side="right") - 1) % 2
-        place = f"{FACES[face]} face, row {coils.grid_row[row] + 1}, sensor {sensor + 1}"
+        place = f"{FACES[face]} face, row {row - coils.face_start[2 * coil + face] + 1}, sensor {sensor + 1}"
         rejects.append(
             reject_coil(
                 coils.headers[coil],
@@ -150,8 +150,6 @@ def take_coils(coils: CoilBatch, which: BoolArray) -> CoilBatch:
         reasons=tuple(compress(coils.reasons, which)),
         face_start=np.concatenate(([0], np.cumsum(np.diff(coils.face_start)[faces]))),
         position=coils.position[rows],
-        grid_row=coils.grid_row[rows],
-        grid_rows=coils.grid_rows[faces],
         expected_rows=coils.expected_rows[faces],
         mean_g_m2=coils.mean_g_m2[rows],
         std_g_m2=coils.std_g_m2[rows],

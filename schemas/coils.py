@@ -95,8 +95,8 @@ class CoilBatch:
     """B assembled coils with R rows in all, ragged by face; each face has at least two rows.
 
     `face_start` [2B + 1] int64 offsets into the rows: top of coil 0, bottom of coil 0, top of coil 1, ...
-    `position` [R] float64 ascending within a face; `grid_row` [R] int64 is a row's index on the face's grid of
-    `grid_rows` [2B] rows (gaps are missing rows); `expected_rows` [2B] is at least that, more where the line said so.
+    `position` [R] float64 ascending within a face; `expected_rows` [2B] int64 is what each face would have if no row
+    were missing.
     """
 
     headers: tuple[CoilHeader, ...]
@@ -104,8 +104,6 @@ class CoilBatch:
     reasons: tuple[tuple[str, ...], ...]
     face_start: IntArray
     position: FloatArray
-    grid_row: IntArray
-    grid_rows: IntArray
     expected_rows: IntArray
     mean_g_m2: FloatArray
     std_g_m2: FloatArray

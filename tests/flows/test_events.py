@@ -82,7 +82,7 @@ def test_rows_that_the_end_promises_and_that_never_came_are_said(assess_events: 
     events = all_events()
     event_of(events, "2", "coil.ended")["data"]["rows_per_face"] = "15"  # a number as text is a number
     (_, judged, _) = assess_events(events).coils
-    assert judged.verdict.reasons == ("missing_rows: 3 top and 3 bottom of 15",)
+    assert judged.verdict.reasons == ("missing_rows: 3 of 15 top, 3 of 15 bottom",)
     assert judged.verdict.observed == pytest.approx(12 / 15)
 
 

@@ -110,7 +110,7 @@ def test_wholly_missing_rows_are_judged_and_said(tmp_path: Path) -> None:
     del given.faces["bottom"][3], given.faces["bottom"][8]
     (judged,) = judge(str(write_tables([given], tmp_path / "line"))).coils
     assert judged.verdict.observed == pytest.approx(38 / 40)
-    assert judged.verdict.reasons == ("missing_rows: 0 top and 2 bottom of 20",)
+    assert judged.verdict.reasons == ("missing_rows: 2 of 20 bottom",)
 
 
 def test_two_tiles_of_one_place_that_disagree_reject_the_coil_and_say_which(folder: Path) -> None:

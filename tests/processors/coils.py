@@ -30,11 +30,11 @@ def rows_of(*coils: tuple[FloatArray, FloatArray], pitch: float = 500.0) -> Chun
 
 @st.composite
 def coil_readings(draw: st.DrawFn, max_rows: int = 320) -> tuple[FloatArray, FloatArray]:
-    """Top and bottom of one coil: same number of rows, with runs below the band and near zero."""
-    n = draw(st.one_of(st.integers(2, 12), st.integers(2, max_rows)))
+    """Top and bottom of one coil, often unlike in number of rows, with runs below the band and near zero."""
+    rows = draw(st.one_of(st.integers(2, 12), st.integers(2, max_rows)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     faces = []
-    for _ in range(2):
+    for n in (rows, max(2, rows + draw(st.sampled_from([0, 0, -1, -3, 2])))):
         v = rng.normal(110, draw(st.sampled_from([3.0, 15.0, 60.0])), (n, 9)).clip(0).round(2)
         for _ in range(draw(st.integers(0, 3))):
             start, sensor = int(rng.integers(n)), int(rng.integers(9))

@@ -1,5 +1,7 @@
 """Laws of normalisation."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,6 +31,20 @@ def test_agrees_with_a_literal_reading_of_the_definition(coils: list[Readings]) 
     for i, (top, bottom) in enumerate(coils):
         want = [literal_face(face, 100.0, 120.0, LIMITS.low, LIMITS.high) for face in (top, bottom)]
         np.testing.assert_allclose(got[i], np.hstack(want), atol=1e-6)
+
+
+def test_missing_rows_leave_the_others_where_the_definition_puts_them() -> None:
+    face = np.random.default_rng(1).normal(110, 30, (61, 9)).clip(6)
+    rows = rows_of((face, face))
+    kept = np.isin(np.arange(122), [20, 21, 61 + 40], invert=True)
+    coils = assemble(replace(rows, **{f.name: getattr(rows, f.name)[kept] for f in fields(rows)}), [header()]).coils
+    done = normalize(coils, LIMITS)
+    want = [
+        literal_face(np.delete(face, gone, axis=0), 100.0, 120.0, LIMITS.low, LIMITS.high) for gone in ([20, 21], [40])
+    ]
+    np.testing.assert_allclose(tensor_values(done.batch)[0], np.hstack(want), atol=1e-6)
+    assert done.batch.column("observed")[0].as_py() == pytest.approx(119 / 122)
+    assert done.batch.column("reasons")[0].as_py()[0] == "missing_rows: 2 of 61 top, 1 of 61 bottom"
 
 
 @given(st.lists(coil_readings(), min_size=2, max_size=4))
