@@ -20,15 +20,17 @@ from store.verdicts import Decided, record_verdicts
 
 BATCH, BATCHES, RUNS = 64, 100, 5
 READINGS_BYTES = 120 * 9 * 2 * 8  # 60 rows a face, mean and spread of nine sensors, float64
+TWO = ("kafka:coil.verdicts", "mqtt:coilready")
+CASES: tuple[tuple[int, str, tuple[str, ...]], ...] = ((0, "a", ()), (RUNS, "a", TWO), (0, "b", TWO))  # by first run
 
 
-def batches_of(run: int, readings: bytes) -> list[list[Decided]]:
+def batches_of(run: int, readings: bytes, revision: str) -> list[list[Decided]]:
     """Coils of one run, made before the clock starts."""
 
     def decided(number: int) -> Decided:
         verdict = Verdict(
             key=CoilKey(plant="bench", coil_id=f"{run}-{number}"),
-            revision=f"{number:064x}",
+            revision=f"{number:063x}{revision}",
             label=Label.OK,
             p_nok=0.125,
             threshold=0.5,
@@ -43,10 +45,10 @@ def batches_of(run: int, readings: bytes) -> list[list[Decided]]:
 
 
 def timed(
-    connection: Connection, run: int, readings: bytes, destinations: tuple[str, ...]
+    connection: Connection, run: int, readings: bytes, revision: str, destinations: tuple[str, ...]
 ) -> tuple[float, list[float]]:
     """Verdicts a second of one run, and the seconds each batch took."""
-    batches = batches_of(run, readings)
+    batches = batches_of(run, readings, revision)
     waits = []
     for batch in batches:
         before = time.perf_counter()
@@ -56,7 +58,7 @@ def timed(
 
 
 def main() -> None:
-    """Print the median over the runs, in observe mode and announcing to two destinations."""
+    """Print the median over the runs: in observe mode, announcing to two destinations, and the same coils revised."""
     readings = np.random.default_rng(1).bytes(READINGS_BYTES)
     folder = Path(tempfile.mkdtemp(prefix="coilflow-bench-"))
     try:
@@ -65,10 +67,11 @@ def main() -> None:
             with connect(dsn) as connection:
                 server = connection.info.parameter_status("server_version")
                 print(f"{machine()}; PostgreSQL {server}")
-                for first, destinations in enumerate(((), ("kafka:coil.verdicts", "mqtt:coilready"))):
-                    runs = [timed(connection, RUNS * first + i, readings, destinations) for i in range(RUNS)]
+                for first, revision, destinations in CASES:
+                    runs = [timed(connection, first + i, readings, revision, destinations) for i in range(RUNS)]
                     rates, waits = [rate for rate, _ in runs], [wait for _, each in runs for wait in each]
-                    print(f"{len(destinations)} destinations: {statistics.median(rates):.0f} verdicts/s", end=", ")
+                    print(f"revision {revision}, {len(destinations)} destinations", end=": ")
+                    print(f"{statistics.median(rates):.0f} verdicts/s", end=", ")
                     print(
                         f"median of {RUNS} runs of {BATCH * BATCHES} ({min(rates):.0f} to {max(rates):.0f})", end="; "
                     )

@@ -23,7 +23,7 @@ class Counts:
     nok: int
     undecided: int
     superseding: int  # verdicts that replaced an earlier one
-    duplicated: int  # verdicts beyond the first of a coil, revision and role
+    duplicated: int  # standing verdicts beyond the first of a coil: judged twice, neither superseding the other
     dead_letters: int  # pieces of input refused; a coil may have several
     feedback: int
     outbox: int

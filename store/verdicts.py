@@ -53,7 +53,10 @@ def record_verdicts(
 ) -> Recorded:
     """Store a batch of verdicts with their coils, readings, members' votes and outbox rows, in one statement.
 
-    A verdict stands once for a plant, coil, revision and role: a repeat changes nothing and announces nothing.
+    A verdict is stored once for a plant, coil, revision and role: a repeat changes nothing and announces nothing.
+    A new revision of a coil supersedes the verdict that stands, unless it names another; the event says which. A coil
+    that goes back to a revision it had before is a repeat: the later revision goes on standing. Dead letters of a coil
+    that gets a new verdict are resolved.
 
     Args:
         connection: on a database of this version; inside `connection.transaction()` it joins that transaction.
@@ -164,8 +167,8 @@ def _refuse_unfit(verdict: Verdict) -> None:
         fault = "is empty" if not text else utf8_fault(text)
         if fault:
             raise StoreError(
-                f"the {name} {text!r} {fault}, which PostgreSQL cannot keep",
-                remedy="make the coil a reject at the edge",
+                f"the {name} {text!r} {fault} and cannot be stored",
+                remedy=f"correct the {name} at the source, then run it again",
             )
 
 
@@ -183,5 +186,6 @@ def _json(rows: list[dict[str, Any]]) -> str:
         return orjson.dumps(rows).decode()
     except orjson.JSONEncodeError as error:
         raise StoreError(
-            f"a verdict cannot be written as JSON: {error}", remedy="make the coil a reject at the edge"
+            f"a verdict cannot be written as JSON: {error}",
+            remedy="correct the coil's texts at the source, which must be valid Unicode, then run it again",
         ) from error

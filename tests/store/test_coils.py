@@ -18,6 +18,26 @@ def test_every_coil_is_counted_in_one_state(connection: Connection) -> None:
     assert (found.dead_lettered, found.dead_letters) == (1, 3)
 
 
+def test_a_coil_with_two_standing_verdicts_is_counted_as_duplicated(connection: Connection) -> None:
+    batch = [decided("1"), decided("1", revision="r2"), decided("2"), decided("2", revision="r2")]
+    record_verdicts(connection, batch, decided_at=NOON, destinations=())
+    assert counts(connection).duplicated == 0
+    connection.execute("update coilflow.verdicts set supersedes = null where coil_id = '1'")
+    assert counts(connection).duplicated == 1
+
+
+def test_a_shadow_verdict_beside_the_champion_is_no_duplicate(connection: Connection) -> None:
+    record_verdicts(connection, [decided("1")], decided_at=NOON, destinations=())
+    connection.execute(
+        "insert into coilflow.verdicts"
+        " (plant, coil_id, revision, role, label, p_nok, threshold, ensemble_version, observed, decided_at)"
+        " select plant, coil_id, revision, 'shadow', label, p_nok, threshold, 'e2', observed, decided_at"
+        " from coilflow.verdicts"
+    )
+    found = counts(connection)
+    assert (found.verdicts, found.duplicated, found.superseding) == (1, 0, 0)
+
+
 def test_a_coil_without_verdict_and_dead_letter_is_missing(connection: Connection) -> None:
     record_verdicts(connection, [decided("1")], decided_at=NOON, destinations=())
     record_dead_letters(connection, [reject("2")])

@@ -46,6 +46,37 @@ def test_a_coil_decided_after_its_dead_letter_is_decided(connection: Connection)
     }
 
 
+def states(connection: Connection) -> list[str]:
+    return [row["state"] for row in connection.execute("select state from coilflow.dead_letters order by 1")]
+
+
+def test_dead_letters_of_a_coil_are_resolved_by_its_verdict(connection: Connection) -> None:
+    rejects = [reject("1"), reject("1", original=b"["), reject("2"), reject(None)]
+    record_dead_letters(connection, rejects)
+    record_verdicts(connection, [decided("1")], decided_at=NOON, destinations=())
+    assert states(connection) == ["new", "new", "resolved", "resolved"]
+    record_dead_letters(connection, rejects)
+    assert states(connection) == ["new", "new", "resolved", "resolved"]
+
+
+def test_a_dead_letter_is_resolved_by_a_new_verdict_alone(connection: Connection) -> None:
+    record_verdicts(connection, [decided("1")], decided_at=NOON, destinations=())
+    record_dead_letters(connection, [reject("1")])
+    record_verdicts(connection, [decided("1")], decided_at=NOON, destinations=())
+    assert states(connection) == ["new"]
+    record_verdicts(connection, [decided("1", revision="r2")], decided_at=NOON, destinations=())
+    assert states(connection) == ["resolved"]
+
+
+def test_a_discarded_dead_letter_stays_discarded(connection: Connection) -> None:
+    record_dead_letters(connection, [reject("1"), reject("1", original=b"[")])
+    connection.execute(
+        "update coilflow.dead_letters set state = case original when '{' then 'replayed' else 'discarded' end"
+    )
+    record_verdicts(connection, [decided("1")], decided_at=NOON, destinations=())
+    assert states(connection) == ["discarded", "resolved"]
+
+
 @pytest.mark.parametrize("coil_id", ["a\x00b", "\ud800", 'it\'s \\ "quoted"', "ü 線"])
 def test_a_reject_of_an_impossible_coil_id_is_kept(connection: Connection, coil_id: str) -> None:
     assert record_dead_letters(connection, [reject(coil_id)]) == Kept(new=1, repeated=0)

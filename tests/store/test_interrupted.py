@@ -1,5 +1,6 @@
 """A recorder that dies, waits or races leaves whole verdicts, once."""
 
+import itertools
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -88,6 +89,31 @@ def test_a_recorder_that_waited_for_another_repeats_nothing(connection: Connecti
             other = threads.submit(record)
             backend_waiting_for(connection, database)
         assert other.result() == Recorded(new=0, repeated=2, announced=0)
+
+
+@pytest.mark.parametrize("first", [(), ("r1",)])
+def test_recorders_of_different_revisions_supersede_one_another(
+    connection: Connection, database: str, first: tuple[str, ...]
+) -> None:
+    def record(own: Connection, revision: str) -> Recorded:
+        return record_verdicts(own, [decided("1", revision=revision)], decided_at=NOON, destinations=(KAFKA,))
+
+    def record_elsewhere() -> Recorded:
+        with connect(database) as other:
+            return record(other, "r3")
+
+    for revision in first:
+        record(connection, revision)
+    with ThreadPoolExecutor(1) as threads:
+        with connection.transaction():
+            record(connection, "r2")
+            other = threads.submit(record_elsewhere)
+            backend_waiting_for(connection, database)
+        assert other.result().new == 1
+    found = connection.execute("select supersedes, revision from coilflow.verdicts order by verdict_id").fetchall()
+    revisions = [None, *first, "r2", "r3"]
+    assert [tuple(row.values()) for row in found] == list(itertools.pairwise(revisions))
+    assert counts(connection).duplicated == 0
 
 
 def test_a_step_joins_the_transaction_around_it(connection: Connection) -> None:

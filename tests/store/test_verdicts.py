@@ -1,12 +1,14 @@
 """Verdicts are stored once and announced once."""
 
 import math
+from dataclasses import replace
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.coils import CoilKey
 from schemas.errors import StoreError
 from schemas.events import EVENT, CoilVerdictEvent
 from schemas.verdicts import Label
@@ -68,6 +70,63 @@ def test_a_superseding_revision_is_stored_beside_the_first(connection: Connectio
     assert (found.coils, found.verdicts, found.superseding, found.duplicated, found.outbox) == (1, 2, 1, 0, 2)
 
 
+def chain(connection: Connection, coil_id: str) -> list[tuple[str, str | None]]:
+    """Revisions of a coil in the order they were stored, each with the one that it supersedes."""
+    found = connection.execute(
+        "select revision, supersedes from coilflow.verdicts where coil_id = %s order by verdict_id", (coil_id,)
+    )
+    return [(row["revision"], row["supersedes"]) for row in found]
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_new_revision_supersedes_the_standing_one(connection: Connection, *, batched: bool) -> None:
+    revised = [decided("7", revision=revision) for revision in ("r9", "r2", "r5")]
+    for batch in [revised] if batched else [[one] for one in revised]:
+        record_verdicts(connection, [*batch, decided("8")], decided_at=NOON, destinations=(KAFKA,))
+    assert chain(connection, "7") == [("r9", None), ("r2", "r9"), ("r5", "r2")]
+    assert chain(connection, "8") == [("r1", None)]
+    found = counts(connection)
+    assert (found.verdicts, found.superseding, found.duplicated) == (4, 2, 0)
+
+
+def test_going_back_to_an_earlier_revision_changes_nothing(connection: Connection) -> None:
+    for revision in ("a", "b"):
+        record_verdicts(connection, [decided("7", revision=revision)], decided_at=NOON, destinations=(KAFKA,))
+    assert record_verdicts(
+        connection, [decided("7", revision="a")], decided_at=NOON, destinations=(KAFKA,)
+    ) == Recorded(new=0, repeated=1, announced=0)
+    stored = verdict_of(connection, key_of("7"))
+    assert stored is not None
+    assert stored.verdict.revision == "b"
+    record_verdicts(connection, [decided("7", revision="c")], decided_at=NOON, destinations=(KAFKA,))
+    assert chain(connection, "7") == [("a", None), ("b", "a"), ("c", "b")]
+
+
+def test_a_named_revision_is_superseded_rather_than_the_standing_one(connection: Connection) -> None:
+    batch = [decided("7"), decided("7", revision="r2"), decided("7", revision="r3", supersedes="r1")]
+    record_verdicts(connection, batch, decided_at=NOON, destinations=(KAFKA,))
+    assert chain(connection, "7") == [("r1", None), ("r2", "r1"), ("r3", "r1")]
+
+
+def test_the_event_of_a_superseding_verdict_says_so(connection: Connection) -> None:
+    for revision in ("r1", "r2"):
+        record_verdicts(connection, [decided("7", revision=revision)], decided_at=NOON, destinations=(KAFKA, MQTT))
+    said = []
+    for row in rows(connection, b"select payload from coilflow.outbox order by outbox_id"):
+        event = EVENT.validate_json(orjson.dumps(row["payload"]))
+        assert isinstance(event, CoilVerdictEvent)
+        said.append((event.data.revision, event.data.supersedes))
+    assert said == [("r1", None)] * 2 + [("r2", "r1")] * 2
+
+
+def test_the_same_coil_of_another_plant_is_superseded_by_nothing(connection: Connection) -> None:
+    here = decided("7")
+    there = replace(here, verdict=replace(here.verdict, key=CoilKey(plant="graz", coil_id="7"), revision="r2"))
+    record_verdicts(connection, [here, there], decided_at=NOON, destinations=())
+    assert sorted(chain(connection, "7")) == [("r1", None), ("r2", None)]
+    assert counts(connection).duplicated == 0
+
+
 def test_observing_stores_and_announces_nothing(connection: Connection) -> None:
     assert record_verdicts(connection, [decided("7")], decided_at=NOON, destinations=()).announced == 0
     assert counts(connection).outbox == 0
@@ -111,8 +170,9 @@ def test_a_batch_with_one_impossible_value_is_refused_as_a_whole(connection: Con
 
 @pytest.mark.parametrize("coil_id", ["a\x00b", "\ud800", ""])
 def test_a_coil_id_that_postgresql_cannot_keep_is_a_clean_error(connection: Connection, coil_id: str) -> None:
-    with pytest.raises(StoreError, match="the coil id"):
+    with pytest.raises(StoreError, match=r"the coil id .* cannot be stored") as caught:
         record_verdicts(connection, [decided(coil_id)], decided_at=NOON, destinations=(KAFKA,))
+    assert caught.value.remedy == "correct the coil id at the source, then run it again"
     assert counts(connection).coils == 0
 
 

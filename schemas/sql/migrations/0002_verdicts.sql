@@ -26,12 +26,40 @@ comment on column coilflow.verdicts.p_nok is 'Probability of NOK, 0 to 1; null w
 comment on column coilflow.verdicts.threshold is 'NOK at or above it; of the tolerance profile or the ensemble.';
 comment on column coilflow.verdicts.observed is 'Share of the expected cells that were measured, 0 to 1.';
 comment on column coilflow.verdicts.reasons is 'Doubts as `code: detail`.';
-comment on column coilflow.verdicts.supersedes is 'Revision of the same coil that this verdict replaces; null for the first.';
+comment on column coilflow.verdicts.supersedes is 'Revision of the same coil that this verdict replaces, the standing one unless named; null for the first.';
 comment on column coilflow.verdicts.decided_at is 'Clock of the service that decided.';
 
 create index verdicts_by_time on coilflow.verdicts (decided_at desc);
 create index verdicts_not_ok on coilflow.verdicts (label, decided_at desc) where label <> 'OK';
 create index verdicts_by_ensemble on coilflow.verdicts (ensemble_version, decided_at);
+
+create view coilflow.standing_verdicts as
+select v.verdict_id, v.plant, v.coil_id, v.revision
+from coilflow.verdicts as v
+where v.role = 'champion'
+  and not exists (
+      select from coilflow.verdicts as newer
+      where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
+        and newer.supersedes = v.revision
+  );
+
+comment on view coilflow.standing_verdicts is 'What counts: verdicts of the champion that no other supersedes, one a coil.';
+
+-- A trigger sees what others committed while the statement waited for the coil, and the rows before it in the statement.
+create function coilflow.supersede_standing() returns trigger language plpgsql as $$
+begin
+    select s.revision into new.supersedes
+    from coilflow.standing_verdicts as s
+    where s.plant = new.plant and s.coil_id = new.coil_id and s.revision <> new.revision
+    order by s.verdict_id desc
+    limit 1;
+    return new;
+end
+$$;
+
+create trigger verdict_supersedes_the_standing_one before insert on coilflow.verdicts
+    for each row when (new.role = 'champion' and new.supersedes is null)
+    execute function coilflow.supersede_standing();
 
 create table coilflow.assessments (
     verdict_id bigint not null references coilflow.verdicts (verdict_id) on delete cascade,

@@ -43,7 +43,7 @@ comment on column coilflow.dead_letters.step is 'Step that refused it: decode, a
 comment on column coilflow.dead_letters.place is 'File and line, or topic, partition and offset.';
 comment on column coilflow.dead_letters.headers is 'Headers of the message; binary values as base64.';
 comment on column coilflow.dead_letters.original is 'The bytes as they came.';
-comment on column coilflow.dead_letters.state is 'new, replayed (sent through again), resolved (has a verdict now) or discarded by a person.';
+comment on column coilflow.dead_letters.state is 'new, replayed (sent through again), resolved (its coil got a verdict afterwards) or discarded by a person.';
 
 create index dead_letters_by_state on coilflow.dead_letters (state, created_at desc);
 create index dead_letters_by_coil on coilflow.dead_letters (plant, coil_id) where coil_id is not null;

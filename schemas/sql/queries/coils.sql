@@ -1,6 +1,5 @@
 -- name: counts
--- `duplicated` counts verdicts beyond the first of a revision and role: the unique constraint keeps it at nought, and
--- this proves it.
+-- `duplicated` counts standing verdicts beyond the first of a coil: a coil judged twice, neither superseding the other.
 select
     (select count(*) from coilflow.coils) as coils,
     (select count(*) from coilflow.coils where state = 'open') as open,
@@ -11,9 +10,7 @@ select
     (select count(*) from coilflow.verdicts where role = 'champion' and label = 'NOK') as nok,
     (select count(*) from coilflow.verdicts where role = 'champion' and label = 'UNDECIDED') as undecided,
     (select count(*) from coilflow.verdicts where supersedes is not null and role = 'champion') as superseding,
-    (select coalesce(sum(n - 1), 0)::bigint from (
-        select count(*) as n from coilflow.verdicts group by plant, coil_id, revision, role having count(*) > 1
-    ) as repeated) as duplicated,
+    (select count(*) - count(distinct (plant, coil_id)) from coilflow.standing_verdicts) as duplicated,
     (select count(*) from coilflow.dead_letters) as dead_letters,
     (select count(*) from coilflow.feedback) as feedback,
     (select count(*) from coilflow.outbox) as outbox,

@@ -1,7 +1,7 @@
 -- name: record_verdicts
 -- One statement, so a batch is stored and announced as a whole or not at all. Rows are taken in the order of their
 -- key, so that two recorders of the same coils wait for each other instead of deadlocking. The count over `coil` makes
--- the coils come first.
+-- the coils come first. A new verdict supersedes the standing one by a trigger, so its event says so only here.
 with given as materialized (
     select * from rows from (
         jsonb_to_recordset(%(rows)s::jsonb) as (
@@ -68,9 +68,9 @@ inserted as (
         %(decided_at)s
     from given
     where (select count(*) from reading) >= 0
-    order by plant, coil_id, revision, nth
+    order by plant, coil_id, nth
     on conflict (plant, coil_id, revision, role) do nothing
-    returning verdict_id, plant, coil_id, revision
+    returning verdict_id, plant, coil_id, revision, supersedes
 ),
 first_given as (
     select distinct on (plant, coil_id, revision) plant, coil_id, revision, members, event_id, key, slot, payload
@@ -87,11 +87,20 @@ assessment as (
 ),
 announced as (
     insert into coilflow.outbox (event_id, destination, key, slot, payload)
-    select g.event_id, d.destination, g.key, g.slot, g.payload
+    select
+        g.event_id, d.destination, g.key, g.slot,
+        coalesce(jsonb_set(g.payload, '{data,supersedes}', to_jsonb(i.supersedes)), g.payload)
     from inserted as i
     join first_given as g using (plant, coil_id, revision)
     cross join unnest(%(destinations)s::text[]) as d(destination)
     order by i.verdict_id, d.destination
+    returning 1
+),
+resolved as (
+    update coilflow.dead_letters as d
+    set state = 'resolved'
+    from inserted as i
+    where d.plant = i.plant and d.coil_id = i.coil_id and d.state in ('new', 'replayed')
     returning 1
 )
 select
@@ -100,7 +109,7 @@ select
     (select count(*) from announced) as announced;
 
 -- name: verdict_of
--- The verdict that stands: none of the coil's other verdicts supersedes it, and it is the latest of those.
+-- The verdict that stands; the latest, should there be several.
 select
     v.plant, v.coil_id, v.revision, v.role, v.label, v.p_nok, v.threshold, v.ensemble_version, v.observed, v.reasons,
     v.supersedes, v.decided_at,
@@ -111,11 +120,7 @@ select
         '[]'::jsonb
     ) as members
 from coilflow.verdicts as v
-where v.plant = %(plant)s and v.coil_id = %(coil_id)s and v.role = 'champion'
-  and not exists (
-      select from coilflow.verdicts as newer
-      where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
-        and newer.supersedes = v.revision
-  )
+join coilflow.standing_verdicts using (verdict_id)
+where v.plant = %(plant)s and v.coil_id = %(coil_id)s
 order by v.verdict_id desc
 limit 1;
