@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     except CoilflowError as error:
         return _complain(str(error), error.remedy, error.exit_code)
     except typer.Abort:
-        return _complain("stopped", "run it again; nothing is half done", 130)
+        return _complain("stopped", "run it again: what is stored already is not stored twice", 130)
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):  # as typer leaves then
             raise

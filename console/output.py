@@ -44,26 +44,37 @@ def verdict_json(coil: JudgedCoil) -> dict[str, Any]:
 def verdict_table(coils: Sequence[JudgedCoil], title: str) -> Table:
     """Verdicts for people: what was decided, how sure, and why to look again; a reason that all share is said once."""
     shared = set.intersection(*(set(coil.verdict.reasons) for coil in coils)) if len(coils) > 1 else set()
-    table = Table(title=title, title_justify="left", caption="; ".join(sorted(shared)) or None, caption_justify="left")
-    table.add_column("coil")
-    table.add_column("verdict")
+    experts, thresholds = any(coil.truth for coil in coils), len({coil.verdict.threshold for coil in coils}) > 1
+    notes = [f"NOK from {coils[0].verdict.threshold:.3f}"] if coils and not thresholds else []
+    caption = "; ".join([*notes, *map(_in_words, sorted(shared))])
+    table = Table(title=title, title_justify="left", caption=caption or None, caption_justify="left")
+    table.add_column("coil", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     table.add_column("p(NOK)", justify="right")
-    table.add_column("threshold", justify="right")
+    if thresholds:
+        table.add_column("NOK from", justify="right")
     table.add_column("measured", justify="right")
-    table.add_column("expert")
-    table.add_column("reasons", overflow="fold")
+    if experts:
+        table.add_column("expert")
+    table.add_column("reasons", overflow="fold", ratio=1)
     for coil in coils:
         verdict = coil.verdict
+        own = [_in_words(reason) for reason in verdict.reasons if reason not in shared]
         table.add_row(
             Text(verdict.key.coil_id),
             Text(verdict.label.value, style=_STYLE[verdict.label]),
             f"{verdict.p_nok:.3f}",
-            f"{verdict.threshold:.3f}",
+            *([f"{verdict.threshold:.3f}"] if thresholds else []),
             f"{verdict.observed:.1%}",
-            coil.truth or "",
-            Text("; ".join(reason for reason in verdict.reasons if reason not in shared)),
+            *([coil.truth or ""] if experts else []),
+            Text("; ".join(own)),
         )
     return table
+
+
+def _in_words(reason: str) -> str:
+    code, _, detail = reason.partition(": ")
+    return f"{code.replace('_', ' ')}: {detail}"
 
 
 class RejectReport:

@@ -1,6 +1,7 @@
 """Pictures of coils: both faces as heat maps over metres and sensors."""
 
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
@@ -11,6 +12,7 @@ from schemas.coils import Limits
 from schemas.layout import FACES, SENSORS_PER_FACE
 
 _DPI = 130
+_COLOURED = 0.98  # of the cells lie within the colours: a short head does not wash the body out
 _QUIET_G_M2 = 5.0  # the colours reach at least so far, so that noise does not look like a defect
 
 
@@ -31,7 +33,7 @@ def draw_coil(coil: JudgedCoil, file: Path, limits: Limits) -> None:
     axes = figure.subplots(len(FACES), 1, sharex=True, sharey=True)
     end = coil.length_m or float(len(coil.matrix))
     distance_g_m2 = coil.matrix * np.where(coil.matrix < 0, -limits.low, limits.high)
-    reach = max(float(np.abs(distance_g_m2).max()), _QUIET_G_M2)
+    reach = max(float(np.quantile(np.abs(distance_g_m2), _COLOURED)), _QUIET_G_M2)
     for index, (axis, face) in enumerate(zip(axes, FACES, strict=True)):
         columns = distance_g_m2[:, index * SENSORS_PER_FACE : (index + 1) * SENSORS_PER_FACE]
         image = axis.imshow(
@@ -46,16 +48,18 @@ def draw_coil(coil: JudgedCoil, file: Path, limits: Limits) -> None:
         axis.set_ylabel(f"{face} face\nsensor")
         axis.set_yticks(range(1, SENSORS_PER_FACE + 1, 2))
     axes[-1].set_xlabel("position along the strip, m" if coil.length_m else "chunk of 264 along the strip")
-    bar = figure.colorbar(image, ax=axes, pad=0.01)
+    bar = figure.colorbar(image, ax=axes, pad=0.01, extend="both")
     bar.set_label("distance from the band, g/m²\n(blue: too thin, red: too thick)")
     expert = f", expert: {coil.truth}" if coil.truth else ""
     figure.suptitle(
-        f"coil {verdict.key.coil_id}: {verdict.label.value}, p(NOK) {verdict.p_nok:.2f} "
-        f"(threshold {verdict.threshold:.2f}){expert}",
+        f"coil {verdict.key.coil_id}: {verdict.label.value}, p(NOK) {verdict.p_nok:.3f} "
+        f"(threshold {verdict.threshold:.3f}){expert}",
         x=0.01,
         ha="left",
         fontweight="bold",
     )
     votes = ", ".join(f"{member.model} {member.p_nok:.2f}" for member in verdict.members)
-    axes[0].set_title("  ".join([f"votes: {votes}", *verdict.reasons])[:160], loc="left", fontsize=8)
+    axes[0].set_title(
+        shorten("  ".join([f"votes: {votes}", *verdict.reasons]), 170, placeholder=" …"), loc="left", fontsize=8
+    )
     figure.savefig(file, dpi=_DPI)

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,7 +33,6 @@ class Shift:
     counts: Counts
     lost: int  # coils of the simulator that the database knows neither a verdict nor a dead letter of
     in_doubt: tuple[JudgedCoil, ...]  # UNDECIDED first, then those closest to their threshold
-    rejects: tuple[Reject, ...]
     agreed: int  # verdicts that say what the simulated expert said
     labelled: int
     simulate_s: float
@@ -41,7 +40,14 @@ class Shift:
 
 
 def run_shift(
-    coils: int, *, seed: int, dsn: str, ensemble: Scorer, settings: Settings, on_coils: Callable[[str, int], None]
+    coils: int,
+    *,
+    seed: int,
+    dsn: str,
+    ensemble: Scorer,
+    settings: Settings,
+    on_coils: Callable[[int], None],
+    on_rejects: Callable[[Sequence[Reject]], None],
 ) -> Shift:
     """Simulate a shift as events, assess it, store every verdict and reject, and count what the database holds.
 
@@ -51,7 +57,8 @@ def run_shift(
         dsn: an empty database.
         ensemble: the models.
         settings: batch size, tolerance profiles, destinations.
-        on_coils: told the step and how many more coils it has done.
+        on_coils: told how many more coils were simulated or assessed.
+        on_rejects: given what was refused.
     """
     begun = time.perf_counter()
     made: dict[CoilKey, Truth | None] = {}
@@ -61,23 +68,22 @@ def run_shift(
         def blocks() -> Iterator[SimulatedBlock]:
             for block in simulate(coils, seed=seed, line=LINE):
                 made.update((header.key, header.label) for header in block.headers)
-                on_coils("simulate", len(block))
+                on_coils(len(block))
                 yield block
 
         write_events(blocks(), events)
         simulated = time.perf_counter()
         migrate(dsn)
         in_doubt: list[JudgedCoil] = []
-        rejects: list[Reject] = []
         agreed = 0
         with connect(dsn) as connection:
             for judged in assess(open_source(str(events), plant=settings.plant), ensemble, settings, records=True):
                 record(connection, judged, settings)
-                rejects += judged.rejects
+                on_rejects(judged.rejects)
                 labelled = [replace(coil, truth=made.get(coil.verdict.key)) for coil in judged.coils]
-                in_doubt = sorted([*in_doubt, *labelled], key=_certainty)[:IN_DOUBT]
+                in_doubt = [_alone(coil) for coil in sorted([*in_doubt, *labelled], key=_certainty)[:IN_DOUBT]]
                 agreed += sum(coil.truth == coil.verdict.label for coil in labelled)
-                on_coils("assess", len(judged.coils))
+                on_coils(len(judged.coils))
             done = time.perf_counter()
             stored = counts(connection)
             lost = missing_coils(connection, list(made))
@@ -85,12 +91,16 @@ def run_shift(
         counts=stored,
         lost=lost,
         in_doubt=tuple(in_doubt),
-        rejects=tuple(rejects),
         agreed=agreed,
         labelled=stored.decided,
         simulate_s=simulated - begun,
         assess_s=done - simulated,
     )
+
+
+def _alone(coil: JudgedCoil) -> JudgedCoil:
+    """The coil without the batch that its matrix is part of."""
+    return replace(coil, matrix=coil.matrix.copy(), record=None)
 
 
 def _certainty(coil: JudgedCoil) -> tuple[bool, float]:

@@ -14,7 +14,6 @@ from sklearn.model_selection import train_test_split
 from flows.population import Population, from_source, simulated
 from flows.sources.open import open_source
 from models.bundle import GOLDEN, MODEL, OUTPUT, VERSION_DIGITS, load_bundle, sha256, write_bundle
-from models.ensemble import load_ensemble
 from models.evaluation import evaluate
 from models.export import to_onnx
 from models.networks import Network
@@ -40,14 +39,16 @@ class Split:
     holdout: IntArray
 
 
-def train(spec: TrainSpec, out: Path, progress: Progress | None = None) -> Path:
+def train(spec: TrainSpec, out: Path, *, limits: Limits, plant: str, progress: Progress | None = None) -> Path:
     """Train one model and write its bundle; returns the bundle's folder.
 
-    Matrices are normalised with the limits of the shipped ensemble, so that the model can join it.
+    Matrices are normalised with the limits of the ensemble that serves, so that the model can join it.
 
     Args:
         spec: what to train and on what.
         out: the bundle's folder, which must not exist.
+        limits: of the ensemble that the model is to join.
+        plant: of coils whose source names none.
         progress: a started progress display, or None to be silent.
 
     Raises:
@@ -57,16 +58,16 @@ def train(spec: TrainSpec, out: Path, progress: Progress | None = None) -> Path:
     """
     if out.exists():
         raise SpecError(f"key out: {out} exists already", remedy="name another folder, or remove this one first")
-    return train_on(spec, population_of(spec, load_ensemble(None, threads=1).limits), out, progress)
+    return train_on(spec, population_of(spec, limits, plant=plant), out, progress)
 
 
-def population_of(spec: TrainSpec, limits: Limits | None) -> Population:
+def population_of(spec: TrainSpec, limits: Limits | None, *, plant: str = "default") -> Population:
     """The labelled coils that a specification names."""
     if spec.data.simulate is not None:
         return simulated(spec.data.simulate, limits)
     if limits is None or spec.data.source is None:
         raise SpecError("key data.source: limits are measured on simulated coils only", remedy="use data.simulate")
-    return from_source(open_source(spec.data.source, plant="default"), limits)
+    return from_source(open_source(spec.data.source, plant=plant), limits)
 
 
 def train_on(spec: TrainSpec, population: Population, out: Path, progress: Progress | None = None) -> Path:

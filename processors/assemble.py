@@ -15,6 +15,7 @@ from schemas.rejects import Reject
 from schemas.verdicts import Reason
 
 _MIN_ROWS = 2  # the stretch to 264 chunks needs two ends
+_FARTHEST = 1e12  # position along the strip: a thousand kilometres in micrometres
 
 
 NO_COILS = CoilBatch(
@@ -53,9 +54,12 @@ def assemble(
     Returns:
         The coils in the order of `headers`, less the rejects, each with its revision and its doubts.
     """
+    lost = _nowhere(rows)
+    if lost:
+        rows = _take(rows, np.isin(rows.coil, list(lost), invert=True))
     rows = _sorted(rows)
     repeat, conflict = _repeats(rows)
-    found = _conflicts(rows, conflict) | dict(faults or {})
+    found = _conflicts(rows, conflict) | lost | dict(faults or {})
     if repeat.any():
         rows = _take(rows, ~repeat)
     count = np.bincount(rows.coil * 2 + rows.face, minlength=2 * len(headers)).astype(np.int64)
@@ -72,6 +76,15 @@ def assemble(
         for coil, (error, remedy) in sorted(found.items())
     )
     return Assembled(coils=_batch(rows, kept, count), rejects=rejects)
+
+
+def _nowhere(rows: ChunkRows) -> dict[int, tuple[str, str]]:
+    """Coils with a row whose position is no place on a strip."""
+    off = ~(np.abs(rows.position) <= _FARTHEST)
+    if not off.any():
+        return {}
+    error = f"a row's position is no number up to {_FARTHEST:g}"
+    return dict.fromkeys(np.unique(rows.coil[off]).tolist(), (error, "send TILEID or metres along the strip"))
 
 
 def _sorted(rows: ChunkRows) -> ChunkRows:

@@ -9,12 +9,11 @@ import numpy as np
 from processors.assemble import Assembled, assemble
 from processors.decode import ChunkEvent, parse_event
 from processors.headers import unfit_text
-from schemas.coils import ChunkRows, CoilHeader, CoilKey, Order, Origin
+from schemas.coils import NO_ORDER, ChunkRows, CoilHeader, CoilKey, Order, Origin
 from schemas.events import CoilChunk, CoilEnded, CoilStarted
 from schemas.layout import FACES, SENSORS_PER_FACE
 from schemas.verdicts import Reason
 
-_NO_ORDER = Order(zn_min_g_m2=0, zn_max_g_m2=1)  # of a coil that is rejected before its band matters
 _FACE = {face: i for i, face in enumerate(FACES)}
 _ORDER_FIELDS = set(Order.model_fields)
 _BROKEN = (KeyError, TypeError, ValueError)
@@ -46,7 +45,7 @@ def coils_from_events(coils: Sequence[CoilEvents]) -> Assembled:
             headers.append(header)
         else:
             faults[i] = header
-            headers.append(CoilHeader(key=coil.key, order=_NO_ORDER, origin=coil.origin))
+            headers.append(CoilHeader(key=coil.key, order=NO_ORDER, origin=coil.origin))
         chunks += [(i, event) for event in coil.events if event.type == "coil.chunk"]
     try:
         rows = _rows(chunks)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from schemas.matrices import keys_of
+from schemas.coils import FloatArray
+from schemas.matrices import keys_of, tensor_values
 from schemas.readings import ipc_bytes
 from schemas.rejects import Reject
 from schemas.settings import ToleranceProfile
@@ -32,8 +34,9 @@ def decide(
 
     NOK at or above the threshold of the coil's tolerance profile (the order's, else its customer's, else `default`; a
     profile without a threshold takes the ensemble's). UNDECIDED where the probability lies within the profile's doubt
-    margin of the threshold, or where less than its `min_observed` was measured. A profile that the settings do not know
-    rejects its coil.
+    margin of the threshold, where less than its `min_observed` was measured, or where the models say OK of a coil that
+    is like none they learnt from: nearly all of it out of its band, or beyond the limits. A profile that the settings
+    do not know rejects its coil.
 
     Args:
         batch: the B coils that were scored.
@@ -44,6 +47,7 @@ def decide(
     """
     verdicts: list[Verdict] = []
     rejects: list[Reject] = []
+    out_of_band, clipped = _extent(batch)
     given = batch.select(["revision", "observed", "reasons", "customer", "tolerance_profile"]).to_pylist()
     for i, (key, coil) in enumerate(zip(keys_of(batch), given, strict=True)):
         name = coil["tolerance_profile"] or customer_profiles.get(coil["customer"], "default")
@@ -63,6 +67,9 @@ def decide(
         p_nok = float(scores.p_nok[i])
         threshold = scores.threshold if profile.threshold is None else profile.threshold
         label, doubts = _label(p_nok, threshold, coil["observed"], profile)
+        strange = _strange(out_of_band[i], clipped[i], profile) if label is Label.OK else []
+        if strange:
+            label = Label.UNDECIDED
         skipped = [Reason.MEMBERS_SKIPPED.of(", ".join(scores.skipped))] if scores.skipped else []
         verdicts.append(
             Verdict(
@@ -77,10 +84,27 @@ def decide(
                     for m, p in zip(scores.members, scores.member_p_nok[i], strict=True)
                 ),
                 observed=coil["observed"],
-                reasons=(*(coil["reasons"] or ()), *doubts, *skipped),
+                reasons=(*(coil["reasons"] or ()), *doubts, *strange, *skipped),
             )
         )
     return Decided(verdicts=tuple(verdicts), rejects=tuple(rejects))
+
+
+def _extent(batch: pa.RecordBatch) -> tuple[FloatArray, FloatArray]:
+    """Share of each coil out of its band, and share clipped at the limits, [B] each; zero on scale `self`."""
+    if "limits" not in batch.column("scale").to_pylist()[:1]:
+        return np.zeros(batch.num_rows), np.zeros(batch.num_rows)
+    size = np.abs(tensor_values(batch))
+    return (size > 0).mean(axis=(1, 2)), (size >= 1).mean(axis=(1, 2))
+
+
+def _strange(out_of_band: float, clipped: float, profile: ToleranceProfile) -> list[str]:
+    strange = []
+    if out_of_band > profile.max_out_of_band:
+        strange.append(Reason.OUT_OF_BAND.of(f"{out_of_band:.0%} of the coil"))
+    if clipped > profile.max_clipped:
+        strange.append(Reason.CLIPPED_CELLS.of(f"{clipped:.0%} of the coil is beyond what the models know"))
+    return strange
 
 
 def _label(p_nok: float, threshold: float, observed: float, profile: ToleranceProfile) -> tuple[Label, list[str]]:

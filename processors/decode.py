@@ -8,7 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.coils import CoilKey
-from schemas.events import CoilChunk, CoilEnded, CoilStarted
+from schemas.events import EVENT, CoilChunk, CoilEnded, CoilStarted
 
 _TYPES = ("coil.started", "coil.chunk", "coil.ended")
 Contract = TypeVar("Contract", CoilStarted, CoilChunk, CoilEnded)
@@ -64,7 +64,11 @@ def decode_event(message: bytes) -> ChunkEvent | EventFault:
             aside=True,
         )
     if not _known(key):
-        return EventFault(key=None, error="plant and coil_id must be text", remedy="quote them in the JSON")
+        return EventFault(
+            key=None,
+            error="plant and coil_id must be text of printable signs",
+            remedy="quote them in the JSON, and leave control characters out",
+        )
     return ChunkEvent(type=kind, key=key, data=data)
 
 
@@ -78,6 +82,33 @@ def parse_event(event: ChunkEvent, contract: type[Contract]) -> Contract | tuple
         message = str(first["msg"]).removeprefix("Value error, ")
         what = f"{field}: {message}, got {str(first['input'])[:60]}" if field else message
         return f"a {event.type} event is wrong: {what}", f"compare it with schemas/examples/{event.type}.json"
+
+
+def check_events(content: bytes) -> list[tuple[int | None, str | None]]:
+    """Hold every event of a file against the published contracts.
+
+    Args:
+        content: one event over any number of lines, or one a line.
+
+    Returns:
+        Line (None where the whole file is one event) and what is wrong with the event there, None where nothing is.
+    """
+    try:
+        orjson.loads(content)
+    except orjson.JSONDecodeError:
+        lines = enumerate(content.splitlines(), start=1)
+        return [(number, _event_fault(line)) for number, line in lines if line.strip()]
+    return [(None, _event_fault(content))]
+
+
+def _event_fault(message: bytes) -> str | None:
+    try:
+        EVENT.validate_json(message)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][1:])  # the first part names the type
+        return f"{field + ': ' if field else ''}{first['msg']}, got {str(first['input'])[:60]}"
+    return None
 
 
 def _json(message: bytes) -> dict[str, Any]:
@@ -96,4 +127,5 @@ def _json(message: bytes) -> dict[str, Any]:
 
 
 def _known(key: CoilKey) -> CoilKey | None:
-    return key if isinstance(key.plant, str) and isinstance(key.coil_id, str) else None
+    named = all(isinstance(name, str) and name.isprintable() for name in (key.plant, key.coil_id))
+    return key if named else None

@@ -35,7 +35,7 @@ def header_from_row(row: Mapping[str, str], key: CoilKey, origin: Origin) -> Coi
     values = {name: row[column] for column, name in _ORDER_COLUMNS.items() if row.get(column)}
     absent = [c for c in ("ZnMin", "ZnMax") if _ORDER_COLUMNS[c] not in values]
     if absent:
-        return f"the coil has no band: {' and '.join(absent)} is empty", "give ZnMin and ZnMax in g/m²"
+        return f"the coil has no band, there is no {' and no '.join(absent)}", "give ZnMin and ZnMax in g/m²"
     try:
         order = Order.model_validate(values)
     except ValidationError as error:

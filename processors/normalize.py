@@ -22,6 +22,8 @@ from schemas.matrices import matrix_batch
 from schemas.rejects import Reject
 from schemas.verdicts import Reason
 
+HEAVIEST_G_M2 = 100_000.0  # 14 mm of zinc: a reading above it is none
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Normalized:
@@ -34,8 +36,8 @@ class Normalized:
 def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
     """Turn B assembled coils into matrices against the global limits.
 
-    A reading that is NaN, infinite or negative rejects its coil. Each coil's result is independent of the others in
-    the batch. Cells outside the limits are clipped and named in the coil's reasons.
+    A reading that is NaN, negative or over 100 kg/m² rejects its coil. A coil's result is independent of its batch.
+    Cells outside the limits are clipped and named in the coil's reasons.
 
     Args:
         coils: assembled coils.
@@ -105,9 +107,9 @@ def _bands(coils: CoilBatch) -> tuple[FloatArray, FloatArray]:
 def _unreadable(coils: CoilBatch) -> tuple[tuple[Reject, ...], BoolArray]:
     good = np.ones(len(coils), dtype=bool)
     values = coils.mean_g_m2
-    if _finite_from_zero(values) and _finite_from_zero(coils.std_g_m2):
+    if all(v.min(initial=0.0) >= 0 and v.max(initial=0.0) <= HEAVIEST_G_M2 for v in (values, coils.std_g_m2)):
         return (), good
-    bad = ~(np.isfinite(values) & (values >= 0) & np.isfinite(coils.std_g_m2) & (coils.std_g_m2 >= 0))
+    bad = ~(_plausible(values) & _plausible(coils.std_g_m2))
     coil_of_row = np.repeat(np.arange(2 * len(coils)) // 2, np.diff(coils.face_start))
     rejects = []
     for row in np.flatnonzero(bad.any(axis=1)).tolist():
@@ -129,14 +131,17 @@ def _unreadable(coils: CoilBatch) -> tuple[tuple[Reject, ...], BoolArray]:
     return tuple(rejects), good
 
 
-def _finite_from_zero(values: FloatArray) -> bool:
-    return bool(values.min(initial=0.0) >= 0 and values.max(initial=0.0) < np.inf)  # NaN is neither
+def _plausible(values: FloatArray) -> BoolArray:
+    within: BoolArray = (values >= 0) & (values <= HEAVIEST_G_M2)  # NaN is neither
+    return within
 
 
 def _what_is_wrong(value: float) -> str:
     if not np.isfinite(value):
         return f"{value:g} g/m² is not a finite number"
-    return f"{value:g} g/m² is negative" if value < 0 else "the standard deviation is no number from 0 up"
+    if value < 0:
+        return f"{value:g} g/m² is negative"
+    return f"{value:g} g/m² is no coating" if value > HEAVIEST_G_M2 else "the standard deviation is no number from 0 up"
 
 
 def take_coils(coils: CoilBatch, which: BoolArray) -> CoilBatch:

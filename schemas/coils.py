@@ -50,6 +50,9 @@ class Order(BaseModel):
         return self
 
 
+NO_ORDER = Order(zn_min_g_m2=0, zn_max_g_m2=1)  # of a coil that is rejected before its band matters
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
     """Where a coil was read, and how to get its original bytes back if it is rejected."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from schemas.coils import Order, Truth
-from schemas.layout import Face
+from schemas.layout import MOST_ROWS, Face
 from schemas.rejects import Step
 from schemas.verdicts import RESULT_EVALUATION, Label, Verdict
 
@@ -59,7 +59,7 @@ class CoilEnded(_Data):
 
     plant: Name
     coil_id: Name
-    rows_per_face: Annotated[int, Field(ge=0)] | None = None
+    rows_per_face: Annotated[int, Field(ge=0, le=MOST_ROWS)] | None = None
     ended_at: AwareDatetime
 
 

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +27,8 @@ class ToleranceProfile(BaseModel):
     threshold: Share | None = None  # NOK at or above this p_nok; None: the ensemble's own
     doubt_margin: Share = 0.05  # UNDECIDED where |p_nok - threshold| is below this
     min_observed: Share = 0.5  # UNDECIDED where less was measured
+    max_out_of_band: Share = 0.95  # UNDECIDED, where the models say OK, if more of the coil lies outside its band
+    max_clipped: Share = 0.01  # the same, if more of it lies outside the limits that the models know
 
 
 class Settings(BaseSettings):
@@ -44,6 +46,23 @@ class Settings(BaseSettings):
     destinations: tuple[str, ...] = ()  # outbox destinations, e.g. "kafka:coil.verdicts"
     tolerance_profiles: dict[str, ToleranceProfile] = {"default": ToleranceProfile()}
     customer_profiles: dict[str, str] = {}  # customer -> tolerance profile
+
+    @field_validator("data_dir", "ensemble")
+    @classmethod
+    def _from_home(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser()
+
+    @field_validator("tolerance_profiles")
+    @classmethod
+    def _with_default(cls, profiles: dict[str, ToleranceProfile]) -> dict[str, ToleranceProfile]:
+        return {"default": ToleranceProfile(), **profiles}
+
+    @model_validator(mode="after")
+    def _profiles_exist(self) -> "Settings":
+        unknown = sorted(set(self.customer_profiles.values()) - set(self.tolerance_profiles))
+        if unknown:
+            raise ValueError(f"customer_profiles names {', '.join(unknown)}, which tolerance_profiles does not define")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -73,7 +92,10 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        what = str(first["msg"]).removeprefix("Value error, ")
+        if not name:
+            raise UsageError(f"settings: {what}", remedy=f"correct the environment or {SETTINGS_FILE}") from error
         raise UsageError(
-            f"setting {name}: {first['msg']} (got {first['input']!r})",
+            f"setting {name}: {what} (got {first['input']!r})",
             remedy=f"correct COILFLOW_{name.upper().replace('.', '__')} or the line in {SETTINGS_FILE}",
         ) from error

@@ -25,11 +25,9 @@ class Reason(StrEnum):
     MISSING_ROWS = "missing_rows"
     LITTLE_OBSERVED = "little_observed"
     GAUGE_STUCK = "gauge_stuck"
-    GAUGE_OFFSET = "gauge_offset"
     CLIPPED_CELLS = "clipped_cells"
-    DEADLINE = "deadline"
+    OUT_OF_BAND = "out_of_band"
     NOT_ENDED = "not_ended"
-    ANOMALY = "anomaly"
     MEMBERS_SKIPPED = "members_skipped"
 
     def of(self, detail: str) -> str:

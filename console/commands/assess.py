@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -16,8 +17,6 @@ from models.ensemble import load_ensemble
 from schemas.settings import Settings, load_settings
 from schemas.verdicts import Label
 from store.connection import Connection, connect
-from store.embedded import embedded_postgres
-from store.migrations import migrate
 
 _SHOWN = 40  # a longer table is of no use to a reader
 
@@ -35,12 +34,12 @@ def assess(
         ),
     ] = None,
 ) -> int:
-    """Judge every coil of SOURCE: OK, NOK or UNDECIDED. No database unless --store."""
+    """Judge every coil of SOURCE: OK, NOK or UNDECIDED."""
     settings = load_settings()
     opened = open_source(source, plant=settings.plant)
     ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
     labels: Counter[Label] = Counter()
-    shown: list[JudgedCoil] = []
+    first: dict[bool, list[JudgedCoil]] = {True: [], False: []}  # OK, not OK
     report = RejectReport()
     with ExitStack() as stack:
         connection = open_store(stack, store, settings) if store else None
@@ -53,13 +52,14 @@ def assess(
                 labels[coil.verdict.label] += 1
                 if as_json:
                     print_json(verdict_json(coil))
-                elif len(shown) < _SHOWN and (sum(labels.values()) <= _SHOWN or coil.verdict.label != Label.OK):
-                    shown.append(coil)
+                elif len(some := first[coil.verdict.label is Label.OK]) < _SHOWN:
+                    some.append(replace(coil, matrix=coil.matrix.copy(), record=None))
             step.advance(len(judged.coils))
     total = sum(labels.values())
     if not as_json and total:
-        some = f", {len(shown)} shown: those that are not OK first to come" if len(shown) < total else ""
-        out.print(verdict_table(shown, f"{total} verdicts{some}"))
+        shown = [*first[False], *first[True]][:_SHOWN]
+        left_out = f", {len(shown)} shown, those that are not OK first" if len(shown) < total else ""
+        out.print(verdict_table(shown, f"{total} verdicts{left_out}"))
         out.print("  ".join(f"{label.value} {labels[label]}" for label in Label))
     report.close()
     return 0 if total else 1
@@ -67,6 +67,9 @@ def assess(
 
 def open_store(stack: ExitStack, store: str, settings: Settings) -> Connection:
     """Open the database that `--store` names, at the version of this code."""
+    from store.embedded import embedded_postgres  # noqa: PLC0415 - a judgement without a database starts faster
+    from store.migrations import migrate  # noqa: PLC0415
+
     dsn = store if store != EMBEDDED else settings.database_dsn
     if dsn is None:
         dsn = stack.enter_context(embedded_postgres(settings.data_dir))

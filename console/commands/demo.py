@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from console.options import JsonOption, SeedOption
+from console.options import SeedOption
 from console.output import RejectReport, out, print_json, progress, verdict_table
-from console.pictures import draw_coil
 from flows.demo import Shift, run_shift
 from models.ensemble import load_ensemble
 from schemas.settings import load_settings
@@ -24,12 +23,17 @@ def demo(
     *,
     coils: Annotated[int, typer.Option("--coils", min=1, max=1_000_000, help="How many.")] = 200,
     seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Only the line of counts, which is the last in any case.")
+    ] = False,
 ) -> int:
-    """Simulate a shift, assess it, store it in the embedded database, and show what came out."""
+    """Simulate a shift, judge it, store it and show what came out."""
+    from console.pictures import draw_coil  # noqa: PLC0415 - no other command waits for matplotlib
+
     begun = time.perf_counter()
     settings = load_settings()
     ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
+    report = RejectReport()
     name = f"demo_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
     with embedded_postgres(settings.data_dir) as server, progress("shift", total=2 * coils) as step:
         shift = run_shift(
@@ -38,10 +42,9 @@ def demo(
             dsn=create_database(server, name),
             ensemble=ensemble,
             settings=settings,
-            on_coils=lambda _, done: step.advance(done),
+            on_coils=step.advance,
+            on_rejects=report.add,
         )
-    report = RejectReport()
-    report.add(shift.rejects)
     report.close()
     _PICTURES.mkdir(exist_ok=True)
     pictures = [_PICTURES / f"coil-{coil.verdict.key.coil_id}.png" for coil in shift.in_doubt]
@@ -69,7 +72,7 @@ def demo(
 
 def _show(shift: Shift, pictures: list[Path], *, database: str) -> None:
     stored = shift.counts
-    out.print(verdict_table(shift.in_doubt, "coils in doubt"))
+    out.print(verdict_table(shift.in_doubt, "closest to their threshold"))
     table = Table(title="the shift, counted in the database", title_justify="left", show_header=False)
     table.add_column("what")
     table.add_column("number", justify="right")
@@ -84,6 +87,6 @@ def _show(shift: Shift, pictures: list[Path], *, database: str) -> None:
     ):
         table.add_row(what, number)
     out.print(table)
-    out.print(f"database {database}, kept in the embedded PostgreSQL")
+    out.print(f"stored in database {database} of the embedded PostgreSQL")
     for picture in pictures:
         out.print(f"picture {picture}")

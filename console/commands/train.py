@@ -9,8 +9,10 @@ from rich.progress import Progress
 
 from console.output import err, out
 from models.bundle import load_bundle
+from models.ensemble import load_ensemble
 from models.spec import read_spec
 from schemas.errors import UsageError
+from schemas.settings import load_settings
 
 
 def train(
@@ -20,7 +22,8 @@ def train(
         Path | None, typer.Option("--out", metavar="DIR", help="The bundle's folder; else the spec's, else runs/NAME.")
     ] = None,
 ) -> int:
-    """Train one model, on CUDA where there is one, and write its bundle."""
+    """Train one model and write its bundle."""
+    settings = load_settings()
     read = read_spec(spec)
     if find_spec("torch") is None:
         raise UsageError("training needs torch, which is not installed", remedy="pip install 'coilflow[train]'")
@@ -28,7 +31,8 @@ def train(
 
     target = out_folder or read.out or Path("runs") / read.name
     with Progress(console=err, disable=not err.is_terminal) as bar:
-        folder = train_model(read, target, bar)
+        limits = load_ensemble(settings.ensemble, threads=1).limits
+        folder = train_model(read, target, limits=limits, plant=settings.plant, progress=bar)
     manifest = load_bundle(folder, threads=1).manifest
     figures = ", ".join(
         f"{name} {manifest.metrics[name]:.3f}" if manifest.metrics[name] is not None else f"{name} undefined"

@@ -30,7 +30,7 @@ def _one_by_one(column: pa.Array) -> tuple[FloatArray, dict[int, str]]:
         if not text:
             continue
         try:
-            values[i] = float(text)
+            values[i] = float(text.replace(b"_", b"?"))  # Python alone reads 1_000 as a number
         except ValueError:
             wrong[i] = text.decode(errors="backslashreplace")
     return values, wrong

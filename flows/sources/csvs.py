@@ -175,6 +175,9 @@ def _columns(header: bytes, delimiter: str, *, name: str, required: Sequence[str
     if not text:
         raise SourceError(f"{name} is empty", remedy="export the table with its header row")
     columns = [c.strip().strip('"') for c in text.split(delimiter)]
+    twice = sorted({c for c in columns if columns.count(c) > 1})
+    if twice:
+        raise SourceError(f"{name} has the column {', '.join(twice)} twice", remedy="export each column once")
     missing = [c for c in required if c not in columns]
     if missing:
         raise SourceError(

@@ -15,7 +15,7 @@ from flows.sources.spill import gathered, is_contiguous, parts_for, whole_groups
 from processors.assemble import Assembled, assemble
 from processors.headers import header_from_row
 from processors.tiles import Tiles, face_of_mid, fold_tiles
-from schemas.coils import CoilHeader, CoilKey, IntArray, Order, Origin
+from schemas.coils import NO_ORDER, CoilHeader, CoilKey, IntArray, Origin
 from schemas.rejects import Reject
 
 REQUIRED_COILS = ("SID", "ZnMin", "ZnMax")
@@ -84,25 +84,24 @@ def _assembled(
     faults: dict[int, tuple[str, str]] = {}
     for i, key in enumerate(keys):
         row = found.get(key)
-        origin = Origin(place=stream.name, original=_original(block, coil, i, row, stream.delimiter))
-        fault = (
-            ("the coil is not in the table of coils", f"add it to {coils_name} with its band")
-            if row is None
-            else _row_fault(row)
-        )
+        original = _original(block, coil, i, row, stream.delimiter)
         identity = _identity(key, row, default_plant)
-        header = header_from_row(row.cells, identity, origin) if row is not None and fault is None else fault
+        header = _header(row, identity, Origin(place=stream.name, original=original), coils_name)
         if isinstance(header, CoilHeader):
             headers.append(header)
-        else:
-            faults[i] = header or ("", "")
-            headers.append(CoilHeader(key=identity, order=_NO_ORDER, origin=origin))
+            continue
+        faults[i] = header
+        place = f"{coils_name}, line {row.line}" if row else stream.name
+        headers.append(CoilHeader(key=identity, order=NO_ORDER, origin=Origin(place=place, original=original)))
     tiles, wrong = _tiles(block, coil)
     folded = fold_tiles(tiles)
     return assemble(folded.rows, headers, folded.faults | wrong | _too_many(coil) | faults)
 
 
-_NO_ORDER = Order(zn_min_g_m2=0, zn_max_g_m2=1)  # of a coil that is rejected before its band matters
+def _header(row: CoilRow | None, key: CoilKey, origin: Origin, coils_name: str) -> CoilHeader | tuple[str, str]:
+    if row is None:
+        return "the coil is not in the table of coils", f"add it to {coils_name} with its band"
+    return _row_fault(row) or header_from_row(row.cells, key, origin)
 
 
 def _tiles(block: pa.RecordBatch, coil: IntArray) -> tuple[Tiles, dict[int, tuple[str, str]]]:

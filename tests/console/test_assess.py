@@ -121,3 +121,24 @@ def test_the_shipped_ensemble_takes_arrow_and_grey_levels_too(
     grey = coilflow("assess", write_grey(place / "a.parquet", [grey_row("1")]), "--json")
     assert grey.code == 0
     assert len(grey.objects) == 1
+
+
+def test_coils_that_are_not_ok_are_shown_before_a_long_list_of_good_ones(coilflow: Coilflow, place: Path) -> None:
+    coils = [coil(f"good-{i}") for i in range(60)] + [coil("bad", level=70.0)]
+    ran = coilflow("assess", write_tables(coils, place / "line"))
+    assert "61 verdicts, 40 shown, those that are not OK first" in ran.out
+    shown = [line for line in ran.out.splitlines() if "good-" in line or "bad" in line]
+    assert "bad" in shown[0]
+    assert len(shown) == 40
+
+
+def test_settings_of_one_customer_leave_the_others_as_they_were(
+    coilflow: Coilflow, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COILFLOW_TOLERANCE_PROFILES", '{"automotive": {"threshold": 0.2}}')
+    source = write_tables([coil("1")], place / "line")
+    assert coilflow("assess", source, "--json").labels == {"1": "OK"}
+    monkeypatch.setenv("COILFLOW_CUSTOMER_PROFILES", '{"C1": "automotiv"}')
+    ran = coilflow("assess", source)
+    assert ran.code == 2
+    assert "automotiv" in ran.sentence()

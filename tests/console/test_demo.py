@@ -24,5 +24,5 @@ def test_every_coil_is_accounted_for_run_after_run(coilflow: Coilflow, place: Pa
 def test_people_see_what_came_out_and_the_last_line_is_for_scripts(coilflow: Coilflow) -> None:
     ran = coilflow("demo", "--coils", 10)
     assert ran.code == 0
-    assert "coils in doubt" in ran.out
+    assert "closest to their threshold" in ran.out
     assert ran.out.splitlines()[-1].startswith('{"coils":10,')

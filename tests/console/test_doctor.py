@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
+import schemas
 from tests.console.conftest import Coilflow
+
+EXAMPLES = Path(schemas.__file__).parent / "examples"
 
 
 def test_a_healthy_machine_is_an_exit_code_of_0(coilflow: Coilflow, place: Path, database: str) -> None:
@@ -64,3 +68,40 @@ def test_wrong_settings_are_wrong_use(coilflow: Coilflow, monkeypatch: pytest.Mo
     ran = coilflow("doctor")
     assert ran.code == 2
     assert "COILFLOW_THREADS" in ran.sentence()
+
+
+def test_fix_makes_the_data_folder_and_brings_the_database_to_this_version(
+    coilflow: Coilflow, place: Path, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", empty_database)
+    ran = coilflow("doctor", "--fix")
+    assert ran.code == 0
+    assert "0001_coils" in ran.out
+    assert (place / "data").is_dir()
+    assert "none, the database has them all" in coilflow("doctor", "--fix").out
+
+
+def test_every_published_example_is_a_right_event(coilflow: Coilflow) -> None:
+    examples = sorted(file for file in EXAMPLES.glob("*.json") if not file.name.startswith(("mqtt.", "dead.")))
+    assert examples
+    for file in examples:
+        ran = coilflow("doctor", "--event", file)
+        assert (file.name, ran.code) == (file.name, 0)
+
+
+def test_each_wrong_event_of_a_file_is_named_by_its_line(coilflow: Coilflow, place: Path) -> None:
+    right = (EXAMPLES / "coil.chunk.json").read_bytes()
+    line = orjson.dumps(orjson.loads(right))
+    wrong = line.replace(b'"top"', b'"left"')
+    assert wrong != line
+    (place / "events.jsonl").write_bytes(b"\n".join([line, wrong, b"{"]))
+    ran = coilflow("doctor", "--event", "events.jsonl")
+    assert ran.code == 1
+    said = ran.out.replace("\n", " ")
+    assert "line 1: right" in said
+    assert "line 2: data.face" in said
+    assert "line 3: Invalid JSON" in said
+
+
+def test_an_event_file_that_is_not_there_is_wrong_use(coilflow: Coilflow) -> None:
+    assert coilflow("doctor", "--event", "nowhere.json").code == 2

@@ -117,3 +117,11 @@ def test_a_run_that_fails_leaves_the_former_file(coilflow: Coilflow, place: Path
     assert coilflow("normalize", folder, "--out", place / "o.arrow").code == 1
     assert (place / "o.arrow").read_bytes() == before
     assert not list(place.glob("*.partial"))
+
+
+def test_a_run_without_coils_leaves_the_file_of_the_run_before(coilflow: Coilflow, place: Path) -> None:
+    good, none = write_tables([coil("1")], place / "good"), write_tables([coil("1", rows=1)], place / "none")
+    assert coilflow("normalize", good, "--out", place / "x.arrow").code == 0
+    before = (place / "x.arrow").read_bytes()
+    assert coilflow("normalize", none, "--out", place / "x.arrow").code == 1
+    assert (place / "x.arrow").read_bytes() == before

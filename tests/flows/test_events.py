@@ -233,3 +233,26 @@ def test_a_coil_in_two_plants_is_two_coils(assess_events: Assess) -> None:
     there.plant = "graz"
     outcome = assess_events(events_of(here) + events_of(there))
     assert [(c.verdict.key.plant, c.verdict.key.coil_id) for c in outcome.coils] == [("linz", "7"), ("graz", "7")]
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "a\\u001fb", "a\\u0000"])
+def test_a_name_that_cannot_be_stored_is_a_reject_of_its_line_alone(tmp_path: Path, name: str) -> None:
+    file = write_events(three(), tmp_path / "coils.jsonl")
+    bad = lines_of(events_of(coil("9"))).replace(b'"coil_id": "9"', f'"coil_id": "{name}"'.encode())
+    bad = bad.replace(b'"coil_id":"9"', f'"coil_id":"{name}"'.encode())
+    file.write_bytes(bad.splitlines(keepends=True)[0] + file.read_bytes())
+    outcome = judge(str(file))
+    assert len(outcome.rejects) == 1
+    assert outcome.rejects[0].place == "coils.jsonl, line 1"
+
+
+def test_more_rows_than_a_coil_can_have_reject_it_alone(tmp_path: Path) -> None:
+    file = write_events(three(), tmp_path / "coils.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if b"coil.ended" in line)
+    event = json.loads(lines[at])
+    event["data"]["rows_per_face"] = 2**64 - 1
+    lines[at] = json.dumps(event).encode() + b"\n"
+    file.write_bytes(b"".join(lines))
+    (reject,) = judge(str(file)).rejects
+    assert "rows_per_face" in reject.error

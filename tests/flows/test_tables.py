@@ -243,3 +243,22 @@ def test_what_follows_a_line_that_is_too_long_to_read_is_a_reject(folder: Path) 
     outcome = judge(str(folder))
     assert outcome.judged[:2] == ["1", "2"]
     assert "cannot be read to its end" in outcome.rejected[None].error
+
+
+def test_a_table_with_one_column_twice_is_an_error_that_names_it(folder: Path) -> None:
+    replace(folder / "coils.csv", b"ZnMin", b"ZnMax")
+    with pytest.raises(SourceError, match="column ZnMax twice"):
+        judge(str(folder))
+
+
+def test_a_number_that_only_python_would_read_rejects_its_coil_alone(folder: Path) -> None:
+    replace(folder / "tiles.csv", b"110.0", b"11_0.0")
+    outcome = judge(str(folder))
+    assert len(outcome.rejects) == 1
+    assert "11_0.0" in outcome.rejects[0].error
+
+
+def test_a_wrong_order_is_blamed_on_its_line_of_the_table_of_coils(folder: Path) -> None:
+    replace(folder / "coils.csv", b"100.0,120.0", b"130.0,120.0")
+    (reject,) = judge(str(folder)).rejects
+    assert reject.place == "coils.csv, line 2"

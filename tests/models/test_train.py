@@ -22,6 +22,7 @@ from schemas.errors import SourceError, SpecError
 from schemas.matrices import tensor_values
 from tests.models.coils import LIMITS, batch_of, random_matrix
 
+SHIPPED = load_ensemble(None, threads=1)
 DATA = SimulatedData(coils=120, seed=3)
 
 
@@ -36,10 +37,10 @@ def population() -> Population:
 
 
 def test_a_specification_becomes_a_bundle_that_joins_the_shipped_ensemble(tmp_path: Path) -> None:
-    folder = train(_spec(), tmp_path / "tiny")
+    folder = train(_spec(), tmp_path / "tiny", limits=SHIPPED.limits, plant="p")
     bundle = load_bundle(folder, threads=1)
     assert bundle.verify() <= 1e-4
-    assert bundle.manifest.limits_version == load_ensemble(None, threads=1).limits.version
+    assert bundle.manifest.limits_version == SHIPPED.limits.version
     p_nok = bundle.p_nok(random_matrix(3))
     assert ((p_nok >= 0) & (p_nok <= 1)).all()
 
@@ -114,7 +115,7 @@ def test_grey_levels_train_a_self_model(tmp_path: Path) -> None:
     cells = pa.FixedSizeListArray.from_arrays(pa.array(grey.reshape(-1)), 264 * 18)
     pq.write_table(pa.table({**columns, "grey": cells}), tmp_path / "grey.parquet")
     spec = _spec(scale="self", data=DataSpec(source=str(tmp_path / "grey.parquet")), epochs=1)
-    manifest = load_bundle(train(spec, tmp_path / "m"), threads=1).manifest
+    manifest = load_bundle(train(spec, tmp_path / "m", limits=SHIPPED.limits, plant="p"), threads=1).manifest
     assert (manifest.scale, manifest.limits_version, manifest.training.coils) == ("self", None, 40)
 
 
@@ -129,7 +130,7 @@ def test_matrices_of_other_limits_are_refused(tmp_path: Path, population: Popula
 
 def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="exists already"):
-        train(_spec(), tmp_path)
+        train(_spec(), tmp_path, limits=SHIPPED.limits, plant="p")
 
 
 def test_limits_are_measured_where_none_are_given() -> None:

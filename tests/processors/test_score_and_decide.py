@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
 from processors.decide import Decided, decide
 from processors.score import Scored, score
@@ -174,3 +175,23 @@ def test_an_unknown_profile_rejects_its_coil_and_names_those_that_are_known() ->
     assert not done.verdicts
     assert done.rejects[0].error == "tolerance profile 'gold' is not in the settings, known: default, strict"
     assert done.rejects[0].original
+
+
+@pytest.mark.parametrize(
+    ("matrix", "said"),
+    [
+        (np.full((1, 264, 18), -0.05), "out_of_band: 100% of the coil"),
+        (np.where(np.arange(18) < 9, 1.0, 0.0) * np.ones((1, 264, 18)), "clipped_cells: 50% of the coil is beyond"),
+    ],
+)
+def test_models_are_not_believed_when_they_say_ok_of_a_coil_like_none_they_know(
+    matrix: NDArray[np.float64], said: str
+) -> None:
+    batch = batch_of(matrix.astype(np.float32))
+    for p_nok, wanted in ((0.1, Label.UNDECIDED), (0.9, Label.NOK)):
+        profiles = {"default": ToleranceProfile()}
+        (verdict,) = decide(
+            batch, Fixed([p_nok]).score(batch), profiles=profiles, customer_profiles={}, place="here"
+        ).verdicts
+        assert verdict.label is wanted
+        assert any(reason.startswith(said) for reason in verdict.reasons) == (wanted is Label.UNDECIDED)
