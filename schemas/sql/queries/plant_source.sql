@@ -1,3 +1,10 @@
+-- name: export_snapshot
+select pg_export_snapshot() as snapshot;
+
+-- name: import_snapshot
+-- The first statement of its transaction; the one that exported it is still open.
+set transaction snapshot {snapshot};
+
 -- name: plant_table
 -- Whether the plant's table can be seen by its bare name.
 select 1 from pg_catalog.pg_class where oid = to_regclass(quote_ident(%(table)s));
