@@ -1,12 +1,10 @@
 """The registry of models."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 import orjson
-from psycopg.rows import DictRow
 
 from schemas.bundles import BundleManifest
 from schemas.errors import StoreError
@@ -16,33 +14,20 @@ from store.queries import query
 ModelState = Literal["candidate", "shadow", "champion", "retired", "rejected"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegisteredModel:
-    """A model version of the registry."""
-
-    manifest: BundleManifest
-    state: ModelState
-    registered_at: datetime
-    changed_at: datetime  # of the state
-
-    @classmethod
-    def from_row(cls, row: DictRow) -> "RegisteredModel":
-        """Read a row of query `list_models`."""
-        return cls(
-            manifest=BundleManifest.model_validate(row["manifest"]),
-            state=row["state"],
-            registered_at=row["registered_at"],
-            changed_at=row["changed_at"],
-        )
-
-
-def register_models(connection: Connection, manifests: Sequence[BundleManifest], *, registered_at: datetime) -> int:
-    """Register model versions as candidates, in one transaction; one that is known already stays as it is.
+def register_models(
+    connection: Connection,
+    manifests: Sequence[BundleManifest],
+    *,
+    registered_at: datetime,
+    state: ModelState = "candidate",
+) -> int:
+    """Register model versions, in one transaction; one that is known already stays as it is, its state too.
 
     Args:
         connection: on a database of this version.
         manifests: of the bundles' members.
         registered_at: with a time zone.
+        state: of those that are new; members that serve without having been promoted here are "champion".
 
     Returns:
         How many were new.
@@ -54,7 +39,7 @@ def register_models(connection: Connection, manifests: Sequence[BundleManifest],
         {"name": m.name, "version": m.version, "kind": m.kind, "scale": m.scale, "manifest": m.model_dump(mode="json")}
         for m in manifests
     ]
-    parameters = {"rows": orjson.dumps(rows).decode(), "registered_at": registered_at}
+    parameters = {"rows": orjson.dumps(rows).decode(), "registered_at": registered_at, "state": state}
     with store_errors(f"register {len(rows)} models"), connection.transaction():
         stored = connection.execute(query("register_models"), parameters).fetchall()
         changed = [f"{row['name']} {row['version']}" for row in stored if row["differs"]]
@@ -64,13 +49,3 @@ def register_models(connection: Connection, manifests: Sequence[BundleManifest],
                 remedy="a version never changes: give the new bundle a new version",
             )
     return sum(row["is_new"] for row in stored)
-
-
-def list_models(connection: Connection) -> tuple[RegisteredModel, ...]:
-    """Every registered model version, oldest first.
-
-    Raises:
-        StoreError: the database refused.
-    """
-    with store_errors("list the models"):
-        return tuple(RegisteredModel.from_row(row) for row in connection.execute(query("list_models")))

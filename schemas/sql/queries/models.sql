@@ -5,8 +5,8 @@ with given as materialized (
         as r(name text, version text, kind text, scale text, manifest jsonb)
 ),
 inserted as (
-    insert into coilflow.models (name, version, kind, scale, manifest, registered_at, changed_at)
-    select name, version, kind, scale, manifest, %(registered_at)s, %(registered_at)s
+    insert into coilflow.models (name, version, kind, scale, manifest, state, registered_at, changed_at)
+    select name, version, kind, scale, manifest, %(state)s, %(registered_at)s, %(registered_at)s
     from given
     order by name, version
     on conflict (name, version) do nothing
@@ -19,8 +19,3 @@ select
 from given
 left join inserted using (name, version)
 left join coilflow.models as stored using (name, version);
-
--- name: list_models
-select name, version, kind, scale, manifest, state, registered_at, changed_at
-from coilflow.models
-order by registered_at, name, version;
