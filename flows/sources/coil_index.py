@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flows.sources.columns import csv_text
 from flows.sources.csvs import CsvStream
-from store.queries import query
+from schemas.sql import load_statements
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ class CoilIndex:
 
 
 def _sql(name: str) -> str:
-    return query(name).as_string()
+    return load_statements("sqlite")[name]
 
 
 def _rows(stream: CsvStream, key_columns: tuple[str, ...]) -> Iterator[tuple[bytes, int, bytes]]:

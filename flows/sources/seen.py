@@ -7,7 +7,7 @@ import pyarrow as pa
 from schemas.matrices import keys_of
 from schemas.readings import ipc_bytes
 from schemas.rejects import Reject
-from store.queries import query
+from schemas.sql import load_statements
 
 
 class SeenCoils:
@@ -15,9 +15,10 @@ class SeenCoils:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
-        self._db.execute(query("create_seen").as_string())
+        statements = load_statements("sqlite")
+        self._get, self._add = statements["seen_revision"], statements["add_seen"]
+        self._db.execute(statements["create_seen"])
         self._db.execute("begin")
-        self._get, self._add = (query(name).as_string() for name in ("seen_revision", "add_seen"))
 
     def close(self) -> None:
         """Drop the temporary database."""
