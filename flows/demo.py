@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.assess import JudgedCoil, assess
-from flows.record import record
+from flows.record import record, register_members
 from flows.sources.open import open_source
+from models.ensemble import Ensemble
 from plant.events import write_events
 from plant.line import SimulatedBlock, simulate
 from plant.settings import PRODUCTION
-from processors.score import Scorer
 from schemas.coils import CoilKey, Truth
 from schemas.rejects import Reject
 from schemas.settings import Settings
@@ -44,7 +44,7 @@ def run_shift(
     *,
     seed: int,
     dsn: str,
-    ensemble: Scorer,
+    ensemble: Ensemble,
     settings: Settings,
     on_coils: Callable[[int], None],
     on_rejects: Callable[[Sequence[Reject]], None],
@@ -77,6 +77,7 @@ def run_shift(
         in_doubt: list[JudgedCoil] = []
         agreed = 0
         with connect(dsn) as connection:
+            register_members(connection, ensemble)
             for judged in assess(open_source(str(events), plant=settings.plant), ensemble, settings, records=True):
                 record(connection, judged, settings)
                 on_rejects(judged.rejects)

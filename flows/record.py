@@ -3,11 +3,23 @@
 from datetime import UTC, datetime
 
 from flows.assess import Judged
+from models.ensemble import Ensemble
 from schemas.errors import StoreError
 from schemas.settings import Settings
 from store.connection import Connection
 from store.deadletters import record_dead_letters
+from store.models import register_models
 from store.verdicts import Decided, Recorded, record_verdicts
+
+
+def register_members(connection: Connection, ensemble: Ensemble) -> None:
+    """Note the models that serve in the registry; those known already stay as they are.
+
+    Raises:
+        StoreError: a version is registered with another manifest, or the database refused.
+    """
+    manifests = [member.manifest for member in ensemble.members]
+    register_models(connection, manifests, registered_at=datetime.now(UTC), state="champion")
 
 
 def record(connection: Connection, judged: Judged, settings: Settings) -> Recorded:

@@ -25,7 +25,7 @@ VERSION_DIGITS = 12  # hex digits of a SHA-256 that make a version: the same con
 INPUT, OUTPUT = "matrix", "p_nok"
 CANARY_TOLERANCE = 1e-4  # largest |Δp| between the golden outputs and this machine's
 
-_REBUILD = "restore it from its archive, or take another version with `coilflow models list`"
+_REBUILD = "restore it from a good copy, or correct COILFLOW_ENSEMBLE"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

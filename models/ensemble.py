@@ -20,7 +20,7 @@ ENSEMBLE = "ensemble.json"
 SHIPPED = Path(__file__).parent / "bundles"
 COILS_AT_ONCE = 16  # per run of a member: larger batches leave the cache
 
-_REMEDY = "reinstall coilflow, or point COILFLOW_ENSEMBLE to a folder that `coilflow models verify` accepts"
+_REMEDY = "reinstall coilflow, or point COILFLOW_ENSEMBLE to a folder with a whole ensemble.json, see `coilflow doctor`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,12 +126,13 @@ def combine(member_p_nok: FloatArray, how: Combine) -> FloatArray:
     return share
 
 
-def load_ensemble(folder: Path | None, *, threads: int) -> Ensemble:
+def load_ensemble(folder: Path | None, *, threads: int, how: Combine | None = None) -> Ensemble:
     """Load an ensemble after checking the digests of its members; canaries are run by `verify`.
 
     Args:
         folder: holds `ensemble.json` and the members' folders; None for the ensemble that came with coilflow.
         threads: ONNX Runtime threads of each member; members run one after another.
+        how: combine the members otherwise than the ensemble says; the threshold is then 0.5.
 
     Raises:
         BundleError: the ensemble or a member is missing, altered or not what its manifest says.
@@ -145,7 +146,11 @@ def load_ensemble(folder: Path | None, *, threads: int) -> Ensemble:
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise BundleError(f"{root / ENSEMBLE}: {where}: {first['msg']}", remedy=_REMEDY) from error
     members = tuple(_member(root, name, manifest, threads) for name in manifest.members)
-    return Ensemble(manifest=manifest, version=manifest.version, members=members)
+    if how is None or how == manifest.combine:
+        return Ensemble(manifest=manifest, version=manifest.version, members=members)
+    thresholds = dict.fromkeys(manifest.thresholds, 0.5)
+    changed = manifest.model_copy(update={"combine": how, "thresholds": thresholds})
+    return Ensemble(manifest=changed, version=f"{manifest.version}+{how}", members=members)
 
 
 def _member(root: Path, name: PurePosixPath, manifest: EnsembleManifest, threads: int) -> Bundle:

@@ -10,12 +10,11 @@ from processors.gauge import stuck_sensors
 from processors.grid import expected_rows
 from processors.results import reject_coil
 from schemas.coils import BoolArray, ChunkRows, CoilBatch, CoilHeader, IntArray
-from schemas.layout import FACES, SENSORS_PER_FACE
+from schemas.layout import FACES, FARTHEST, SENSORS_PER_FACE
 from schemas.rejects import Reject
 from schemas.verdicts import Reason
 
 _MIN_ROWS = 2  # the stretch to 264 chunks needs two ends
-_FARTHEST = 1e12  # position along the strip: a thousand kilometres in micrometres
 
 
 NO_COILS = CoilBatch(
@@ -80,10 +79,10 @@ def assemble(
 
 def _nowhere(rows: ChunkRows) -> dict[int, tuple[str, str]]:
     """Coils with a row whose position is no place on a strip."""
-    off = ~(np.abs(rows.position) <= _FARTHEST)
+    off = ~(np.abs(rows.position) <= FARTHEST)
     if not off.any():
         return {}
-    error = f"a row's position is no number up to {_FARTHEST:g}"
+    error = f"a row's position is no number up to {FARTHEST:g}"
     return dict.fromkeys(np.unique(rows.coil[off]).tolist(), (error, "send TILEID or metres along the strip"))
 
 

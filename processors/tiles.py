@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.coils import BoolArray, ChunkRows, FloatArray, IntArray
-from schemas.layout import FACES, GAUGE, SENSORS_PER_FACE
+from schemas.layout import FACES, FARTHEST, GAUGE, SENSORS_PER_FACE
 
 Faults = dict[int, tuple[str, str]]  # index of the coil -> (error, remedy)
 
@@ -68,7 +68,7 @@ def fold_tiles(tiles: Tiles) -> Folded:
 def _in_order(tiles: Tiles) -> tuple[IntArray, FloatArray, FloatArray]:
     """Face (2 * coil + side), TILEID and reading of the tiles that have a place, sorted by face and TILEID."""
     group, tile_id, value = 2 * tiles.coil + tiles.face, tiles.tile_id, tiles.mean_g_m2
-    usable = (tiles.face >= 0) & np.isfinite(tile_id)
+    usable = (tiles.face >= 0) & (np.abs(tile_id) <= FARTHEST)
     if not usable.all():
         group, tile_id, value = group[usable], tile_id[usable], value[usable]
     small = group.astype(np.int16) if len(group) and group.max() < 2**15 else group  # sorted in linear time
@@ -124,6 +124,6 @@ def _unplaced(tiles: Tiles) -> Faults:
             f"a tile's MID is neither {GAUGE.top_mid} (top) nor {GAUGE.bottom_mid} (bottom)",
             "correct the MID, or leave the other gauges' tiles out",
         )
-    for coil in np.unique(tiles.coil[~np.isfinite(tiles.tile_id)]).tolist():
-        faults.setdefault(coil, ("a TILEID is no number", "send the tile's position along the strip"))
+    for coil in np.unique(tiles.coil[~(np.abs(tiles.tile_id) <= FARTHEST)]).tolist():
+        faults.setdefault(coil, ("a TILEID is no position on a strip", "send the tile's position along the strip"))
     return faults

@@ -8,6 +8,7 @@ Face = Literal["top", "bottom"]
 FACES: tuple[Face, Face] = ("top", "bottom")
 SENSORS_PER_FACE = 9
 MATRIX_ROWS = 264
+FARTHEST = 1e12  # position along the strip, in any unit down to micrometres
 MOST_ROWS = 100_000  # a face: more is a mistake
 MATRIX_COLUMNS = len(FACES) * SENSORS_PER_FACE
 MATRIX_SHAPE = (MATRIX_ROWS, MATRIX_COLUMNS)

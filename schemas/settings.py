@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     plant: str = "default"  # plant of coils whose source names none
     database_dsn: str | None = None  # PostgreSQL to write to; None: the embedded one
     ensemble: Path | None = None  # folder of an ensemble; None: the shipped one
+    combine: Literal["mean", "confidence_sum"] | None = None  # how members decide; None: as the ensemble says
     threads: Annotated[int, Field(ge=1, le=64)] = 2  # ONNX Runtime threads of one model
     batch_coils: Annotated[int, Field(ge=1, le=4096)] = 64  # coils scored at once
     mode: Literal["observe", "announce"] = "announce"

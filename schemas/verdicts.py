@@ -15,7 +15,6 @@ class Label(StrEnum):
 
 
 RESULT_EVALUATION = {Label.OK: 1, Label.NOK: 2, Label.UNDECIDED: 3}
-PLANT_LABEL = {Label.OK: 1, Label.NOK: 2, Label.UNDECIDED: 0}  # the plant's MQTT `coilready`
 
 
 class Reason(StrEnum):

@@ -11,9 +11,9 @@ from console.options import EMBEDDED, JsonOption, SourceArgument
 from console.output import RejectReport, out, print_json, progress, verdict_json, verdict_table
 from flows.assess import JudgedCoil
 from flows.assess import assess as assess_source
-from flows.record import record
+from flows.record import record, register_members
+from flows.serving import serving_ensemble
 from flows.sources.open import open_source
-from models.ensemble import load_ensemble
 from schemas.settings import Settings, load_settings
 from schemas.verdicts import Label
 from store.connection import Connection, connect
@@ -37,12 +37,14 @@ def assess(
     """Judge every coil of SOURCE: OK, NOK or UNDECIDED."""
     settings = load_settings()
     opened = open_source(source, plant=settings.plant)
-    ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
+    ensemble = serving_ensemble(settings)
     labels: Counter[Label] = Counter()
     first: dict[bool, list[JudgedCoil]] = {True: [], False: []}  # OK, not OK
     report = RejectReport()
     with ExitStack() as stack:
         connection = open_store(stack, store, settings) if store else None
+        if connection is not None:
+            register_members(connection, ensemble)
         step = stack.enter_context(progress("assess"))
         for judged in assess_source(opened, ensemble, settings, records=connection is not None):
             if connection is not None:

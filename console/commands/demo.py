@@ -11,7 +11,7 @@ from rich.table import Table
 from console.options import SeedOption
 from console.output import RejectReport, out, print_json, progress, verdict_table
 from flows.demo import Shift, run_shift
-from models.ensemble import load_ensemble
+from flows.serving import serving_ensemble
 from schemas.settings import load_settings
 from store.databases import create_database
 from store.embedded import embedded_postgres
@@ -32,7 +32,7 @@ def demo(
 
     begun = time.perf_counter()
     settings = load_settings()
-    ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
+    ensemble = serving_ensemble(settings)
     report = RejectReport()
     name = f"demo_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
     with embedded_postgres(settings.data_dir) as server, progress("shift", total=2 * coils) as step:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.output import out
-from models.ensemble import load_ensemble
+from flows.serving import serving_ensemble
 from processors.decode import check_events
 from schemas.errors import CoilflowError, StoreError, UsageError
 from schemas.settings import SETTINGS_FILE, Settings, load_settings
@@ -108,7 +108,7 @@ def _data_folder(settings: Settings) -> str:
 
 
 def _ensemble(settings: Settings) -> str:
-    ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
+    ensemble = serving_ensemble(settings)
     worst = max(ensemble.verify().values())
     return f"{ensemble.version}: {len(ensemble.members)} members, digests right, canaries off by {worst:.1e} at most"
 

@@ -10,8 +10,8 @@ from console.options import JsonOption, SourceArgument
 from console.output import RejectReport, out, print_json, progress
 from flows.assess import Judged, assess
 from flows.evaluate import evaluate_source
+from flows.serving import serving_ensemble
 from flows.sources.open import open_source
-from models.ensemble import load_ensemble
 from models.evaluation import METRICS, Evaluation
 from schemas.errors import UsageError
 from schemas.settings import load_settings
@@ -33,7 +33,7 @@ def evaluate(
         raise UsageError(f"--prevalence is {prevalence:g}, expected a share between 0 and 1", remedy="give 0.01 for 1%")
     settings = load_settings()
     opened = open_source(source, plant=settings.plant)
-    ensemble = load_ensemble(settings.ensemble, threads=settings.threads)
+    ensemble = serving_ensemble(settings)
     report = RejectReport()
     with progress("evaluate") as step:
 

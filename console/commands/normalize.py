@@ -9,9 +9,9 @@ import typer
 from console.options import SourceArgument
 from console.output import RejectReport, out, progress
 from flows.matrices import limits_from_file, read_blocks
+from flows.serving import serving_ensemble
 from flows.sources.open import open_source
 from flows.sources.source import MatrixSource
-from models.ensemble import load_ensemble
 from schemas.errors import UsageError
 from schemas.matrices import MATRIX_BATCH
 from schemas.settings import load_settings
@@ -32,7 +32,7 @@ def normalize(
     if isinstance(opened, MatrixSource):
         what = "holds matrices that are normalised" if opened.normalized else "holds grey levels, whose scale is lost"
         raise UsageError(f"{source} {what}", remedy="give readings: tables, events or a DSN")
-    chosen = limits_from_file(limits) if limits else load_ensemble(settings.ensemble, threads=1).limits
+    chosen = limits_from_file(limits) if limits else serving_ensemble(settings).limits
     if not out_file.parent.is_dir():
         raise UsageError(f"folder {out_file.parent} is not there", remedy="make it, or write elsewhere")
     if out_file.is_dir():

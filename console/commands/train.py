@@ -8,8 +8,8 @@ import typer
 from rich.progress import Progress
 
 from console.output import err, out
+from flows.serving import serving_ensemble
 from models.bundle import load_bundle
-from models.ensemble import load_ensemble
 from models.spec import read_spec
 from schemas.errors import UsageError
 from schemas.settings import load_settings
@@ -31,7 +31,7 @@ def train(
 
     target = out_folder or read.out or Path("runs") / read.name
     with Progress(console=err, disable=not err.is_terminal) as bar:
-        limits = load_ensemble(settings.ensemble, threads=1).limits
+        limits = serving_ensemble(settings).limits
         folder = train_model(read, target, limits=limits, plant=settings.plant, progress=bar)
     manifest = load_bundle(folder, threads=1).manifest
     figures = ", ".join(

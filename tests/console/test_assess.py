@@ -142,3 +142,14 @@ def test_settings_of_one_customer_leave_the_others_as_they_were(
     ran = coilflow("assess", source)
     assert ran.code == 2
     assert "automotiv" in ran.sentence()
+
+
+def test_members_can_be_combined_as_the_pilot_did(
+    coilflow: Coilflow, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_tables([coil("1"), coil("2", level=70.0)], place / "line")
+    monkeypatch.setenv("COILFLOW_COMBINE", "confidence_sum")
+    ran = coilflow("assess", source, "--json")
+    assert {verdict["threshold"] for verdict in ran.objects} == {0.5}
+    assert [verdict["p_nok"] for verdict in ran.objects] == [0.5, 1.0]  # a member that says 0.5 has no confidence
+    assert ran.labels == {"1": "UNDECIDED", "2": "NOK"}

@@ -54,7 +54,7 @@ def test_a_fault_of_ours_is_one_sentence_and_its_trace_is_shown_when_asked(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of [cheese]")
 
-    monkeypatch.setattr("console.commands.assess.load_ensemble", fail)
+    monkeypatch.setattr("console.commands.assess.serving_ensemble", fail)
     source = str(write_tables(three(), place / "line"))
     ran = coilflow("assess", source)
     assert ran.code == 1

@@ -23,11 +23,6 @@ def _set(value: float) -> Callable[[Given], None]:
     return damage
 
 
-def _beyond(given: Given) -> None:
-    position, values = given.faces["top"][-1]
-    given.faces["top"][-1] = (position * 1e300, values)
-
-
 def _lose_face(given: Given) -> None:
     given.faces["bottom"] = []
 
@@ -66,7 +61,6 @@ FAULTS = (
     Fault("infinity", _set(math.inf), "bottom face, row 5, sensor 7: inf g/m² is not a finite number"),
     Fault("negative mass", _set(-3.5), "bottom face, row 5, sensor 7: -3.5 g/m² is negative"),
     Fault("more zinc than there is", _set(1e308), "bottom face, row 5, sensor 7: 1e+308 g/m² is no coating"),
-    Fault("a place beyond any strip", _beyond, "position"),
     Fault("a face missing", _lose_face, "the bottom face is missing"),
     Fault("fewer than two rows", _one_row, "the top face has 1 row, at least 2 are needed"),
     Fault("a row that is not nine wide", _eight_sensors, "9"),

@@ -256,3 +256,16 @@ def test_more_rows_than_a_coil_can_have_reject_it_alone(tmp_path: Path) -> None:
     file.write_bytes(b"".join(lines))
     (reject,) = judge(str(file)).rejects
     assert "rows_per_face" in reject.error
+
+
+@pytest.mark.parametrize("position", ["1e300", "-1e300"])
+def test_a_place_beyond_any_strip_rejects_its_coil_alone(tmp_path: Path, position: str) -> None:
+    file = write_events(three(), tmp_path / "coils.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if b"coil.chunk" in line)
+    event = json.loads(lines[at])
+    event["data"]["position"] = float(position)
+    lines[at] = json.dumps(event).encode() + b"\n"
+    file.write_bytes(b"".join(lines))
+    (reject,) = judge(str(file)).rejects
+    assert "position" in reject.error

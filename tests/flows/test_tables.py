@@ -262,3 +262,9 @@ def test_a_wrong_order_is_blamed_on_its_line_of_the_table_of_coils(folder: Path)
     replace(folder / "coils.csv", b"100.0,120.0", b"130.0,120.0")
     (reject,) = judge(str(folder)).rejects
     assert reject.place == "coils.csv, line 2"
+
+
+def test_a_place_beyond_any_strip_rejects_its_coil_alone(folder: Path) -> None:
+    replace(folder / "tiles.csv", b",11100.0,", b",1e300,")
+    (reject,) = judge(str(folder)).rejects
+    assert "position" in reject.error
