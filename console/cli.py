@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone, as `| head` does
         return 0
-    except Exception as error:
+    except Exception as error:  # the last line of defence: a user never sees a stack trace
         if os.environ.get("COILFLOW_DEBUG") and not hasattr(error, "format_message"):
             raise
         return _unexpected(error)
