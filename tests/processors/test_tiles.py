@@ -116,7 +116,7 @@ def test_an_unknown_gauge_or_no_position_is_a_fault() -> None:
     assert "MID is neither 1234 (top) nor 1243 (bottom)" in fault(tiles)
     tiles = tiles_of(2)
     tiles.tile_id[4] = np.inf
-    assert fault(tiles) == "a TILEID is no number"
+    assert fault(tiles) == "a TILEID is no position on a strip"
 
 
 def test_a_fault_stays_with_its_coil() -> None:
