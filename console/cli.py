@@ -31,6 +31,9 @@ for command in (demo, simulate, normalize, assess, evaluate, train, doctor):
     app.command()(command)
 
 
+_INTERRUPTED = 130  # as a shell counts SIGINT
+
+
 def main() -> None:
     """Run `coilflow`; exit 0 where any verdict came, 1 where none, 2 for wrong use.
 
@@ -47,8 +50,6 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except CoilflowError as error:
         return _complain(str(error), error.remedy, error.exit_code)
-    except typer.Abort:
-        return _complain("stopped", "run it again: what is stored already is not stored twice", 130)
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):  # as typer leaves then
             raise
@@ -58,6 +59,8 @@ def run(arguments: Sequence[str]) -> int:
         if os.environ.get("COILFLOW_DEBUG") and not hasattr(error, "format_message"):
             raise
         return _unexpected(error)
+    if code == _INTERRUPTED:
+        return _complain("stopped", "run it again: what is stored already is not stored twice", _INTERRUPTED)
     return int(code or 0)
 
 

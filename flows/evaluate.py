@@ -42,7 +42,8 @@ def evaluate_source(judged: Iterable[Judged], *, name: str, prevalence: float | 
             undecided += coil.verdict.label is Label.UNDECIDED
     if not p_nok:
         raise SourceError(
-            f"{name} has no labelled coil that could be judged", remedy="give OK or NOK in CLASSLABEL, Label or label"
+            f"{name} has no labelled coil that could be judged",
+            remedy="give OK or NOK in CLASSLABEL, Label or label; events carry no labels",
         )
     evaluation = evaluate(
         p_nok=np.array(p_nok),

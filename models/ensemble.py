@@ -145,6 +145,8 @@ def load_ensemble(folder: Path | None, *, threads: int, how: Combine | None = No
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise BundleError(f"{root / ENSEMBLE}: {where}: {first['msg']}", remedy=_REMEDY) from error
+    if manifest.digest != manifest.own_digest():
+        raise BundleError(f"{root / ENSEMBLE}: its digest does not fit it; the file was altered", remedy=_REMEDY)
     members = tuple(_member(root, name, manifest, threads) for name in manifest.members)
     if how is None or how == manifest.combine:
         return Ensemble(manifest=manifest, version=manifest.version, members=members)
@@ -198,6 +200,7 @@ def write_ensemble(
         limits=limits,
         manifests={m.name: sha256(read_file(m / MANIFEST)) for m in members},
     )
+    manifest = manifest.model_copy(update={"digest": manifest.own_digest()})
     files = {f"{m.name}/{file.name}": file.read_bytes() for m in members for file in sorted(m.iterdir())}
     write_folder(folder, {**files, ENSEMBLE: (manifest.model_dump_json(indent=2) + "\n").encode()})
     return manifest

@@ -80,6 +80,7 @@ def parse_event(event: ChunkEvent, contract: type[Contract]) -> Contract | tuple
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"]).removeprefix("Value error, ")
+        message = message.replace("Tuple should have", "has to have").replace("items after validation", "values")
         what = f"{field}: {message}, got {str(first['input'])[:60]}" if field else message
         return f"a {event.type} event is wrong: {what}", f"compare it with schemas/examples/{event.type}.json"
 

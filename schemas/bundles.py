@@ -1,5 +1,7 @@
 """Manifests of model bundles and ensembles, as they lie on disk."""
 
+import hashlib
+import json
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -58,3 +60,9 @@ class EnsembleManifest(_Manifest):
     thresholds: dict[Scale, float]
     limits: Limits
     manifests: dict[str, Sha256]  # member folder -> digest of its manifest.json
+    digest: Sha256 | None = None  # of all the above; a loader refuses one that does not fit
+
+    def own_digest(self) -> str:
+        """SHA-256 over every field but `digest`, as JSON with sorted keys."""
+        content = json.dumps(self.model_dump(mode="json", exclude={"digest"}), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()

@@ -36,7 +36,7 @@ class CoilStarted(Order):
 
     plant: Name
     coil_id: Name  # the plant's SID
-    started_at: AwareDatetime
+    started_at: AwareDatetime | None = None
     sensors_per_face: Literal[9] = 9
 
 
@@ -60,7 +60,7 @@ class CoilEnded(_Data):
     plant: Name
     coil_id: Name
     rows_per_face: Annotated[int, Field(ge=0, le=MOST_ROWS)] | None = None
-    ended_at: AwareDatetime
+    ended_at: AwareDatetime | None = None
 
 
 class CoilWarning(_Data):

@@ -15,7 +15,7 @@ Connection = psycopg.Connection[DictRow]
 
 CONNECT_TIMEOUT_S = 5
 _SECRETS = ("password", "sslpassword")
-_REACH_REMEDY = "start the server or correct the DSN in COILFLOW_DATABASE_DSN, then run `coilflow doctor`"
+_REACH_REMEDY = "start the server or correct the DSN (yours, or COILFLOW_DATABASE_DSN), then run `coilflow doctor`"
 
 
 def parameters_of(dsn: str) -> dict[str, str]:

@@ -171,6 +171,8 @@ def _delimiter(header: bytes) -> str:
 
 
 def _columns(header: bytes, delimiter: str, *, name: str, required: Sequence[str]) -> list[str]:
+    if header.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in header:
+        raise SourceError(f"{name} is no UTF-8 text, it looks like UTF-16", remedy="export it as UTF-8")
     text = header.decode("utf-8-sig", errors="replace").strip()
     if not text:
         raise SourceError(f"{name} is empty", remedy="export the table with its header row")

@@ -9,7 +9,7 @@ import pytest
 
 from console.cli import run
 from tests.console.conftest import Coilflow
-from tests.flows.given import three, write_tables
+from tests.flows.given import grey_row, three, write_grey, write_tables
 
 COMMANDS = {"demo", "simulate", "normalize", "assess", "evaluate", "train", "doctor"}
 
@@ -79,3 +79,13 @@ def test_the_command_loads_no_training_libraries() -> None:
     program = "import sys, console.cli; print(sorted({'torch', 'ultralytics', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_an_interrupted_run_says_that_it_may_be_repeated(coilflow: Coilflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("console.commands.assess.serving_ensemble", interrupt)
+    ran = coilflow("assess", write_grey(Path("coils.parquet"), [grey_row("1")]))
+    assert ran.code == 130
+    assert "run it again" in ran.sentence()

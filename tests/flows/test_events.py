@@ -129,7 +129,7 @@ def _no_position(data: Cells) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_eight, "mean_g_m2: Tuple should have at least 9 items"),
+        (_eight, "mean_g_m2: has to have at least 9 values"),
         (_null, "top face, row 1, sensor 4: nan g/m² is not a finite number"),
         (_no_position, "position: Field required"),
         (_set("position", None), "position: Input should be a valid number"),
@@ -138,7 +138,7 @@ def _no_position(data: Cells) -> None:
         (_set("face", ["top"]), "face: Input should be 'top' or 'bottom'"),
         (_set("mean_g_m2", "many"), "mean_g_m2: Input should be a valid tuple"),
         (_set("mean_g_m2", None), "mean_g_m2: Input should be a valid tuple"),
-        (_set("std_g_m2", [1.0] * 8), "std_g_m2: Tuple should have at least 9 items"),
+        (_set("std_g_m2", [1.0] * 8), "std_g_m2: has to have at least 9 values"),
         (_set("std_g_m2", [-1.0] * 9), "the standard deviation is no number from 0 up"),
     ],
 )
@@ -269,3 +269,11 @@ def test_a_place_beyond_any_strip_rejects_its_coil_alone(tmp_path: Path, positio
     file.write_bytes(b"".join(lines))
     (reject,) = judge(str(file)).rejects
     assert "position" in reject.error
+
+
+def test_times_are_not_needed_for_a_verdict(assess_events: Assess) -> None:
+    events = [event for given in three() for event in events_of(given)]
+    for event in events:
+        for name in ("started_at", "ended_at"):
+            event["data"].pop(name, None)
+    assert len(assess_events(events).coils) == 3

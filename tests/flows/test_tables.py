@@ -268,3 +268,10 @@ def test_a_place_beyond_any_strip_rejects_its_coil_alone(folder: Path) -> None:
     replace(folder / "tiles.csv", b",11100.0,", b",1e300,")
     (reject,) = judge(str(folder)).rejects
     assert "position" in reject.error
+
+
+def test_a_table_in_utf_16_is_an_error_that_says_so(folder: Path) -> None:
+    file = folder / "coils.csv"
+    file.write_bytes(file.read_bytes().decode().encode("utf-16"))
+    with pytest.raises(SourceError, match="looks like UTF-16"):
+        judge(str(folder))

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pytest
 
 from models.ensemble import ENSEMBLE, Ensemble, combine, load_ensemble, write_ensemble
 from models.scales import to_self_scale
+from schemas.bundles import EnsembleManifest
 from schemas.coils import Limits
 from schemas.errors import BundleError
 from tests.models.coils import LIMITS, batch_of, random_matrix, write_mean_bundle
@@ -93,8 +94,9 @@ def test_a_member_of_other_limits_is_refused(tmp_path: Path) -> None:
 
 def test_a_member_outside_the_folder_is_refused(tmp_path: Path) -> None:
     folder = _write(tmp_path)
-    manifest = json.loads((folder / ENSEMBLE).read_bytes())
-    (folder / ENSEMBLE).write_text(json.dumps(manifest | {"members": ["../a"]}))
+    manifest = EnsembleManifest.model_validate_json((folder / ENSEMBLE).read_bytes())
+    manifest = manifest.model_copy(update={"members": (PurePosixPath("../a"),)})
+    (folder / ENSEMBLE).write_text(manifest.model_copy(update={"digest": manifest.own_digest()}).model_dump_json())
     with pytest.raises(BundleError, match="outside the ensemble's folder"):
         load_ensemble(folder, threads=1)
 
@@ -130,3 +132,13 @@ def test_serving_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("old", "new"), [('"limits": 0.4', '"limits": 0.1'), ('"mean"', '"confidence_sum"')])
+def test_an_ensemble_whose_rule_was_altered_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    file = _write(tmp_path) / ENSEMBLE
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(BundleError, match="the file was altered"):
+        load_ensemble(file.parent, threads=1)
