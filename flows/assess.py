@@ -1,7 +1,7 @@
 """The local host: reads a source, runs the steps, hands out verdicts in batches of bounded size."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.matrices import CoilRecord, read_blocks
 from flows.sources.source import Source
@@ -23,6 +23,10 @@ class JudgedCoil:
     matrix: Float32Array  # [264, 18]
     length_m: float | None
     record: CoilRecord | None  # where the database is to keep it
+
+    def alone(self) -> "JudgedCoil":
+        """The coil without the batch that its matrix is a part of, and without its record: what may be kept."""
+        return replace(self, matrix=self.matrix.copy(), record=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,7 +34,6 @@ class Shift:
     lost: int  # coils of the simulator that the database knows neither a verdict nor a dead letter of
     in_doubt: tuple[JudgedCoil, ...]  # UNDECIDED first, then those closest to their threshold
     agreed: int  # verdicts that say what the simulated expert said
-    labelled: int
     simulate_s: float
     assess_s: float
 
@@ -82,7 +81,7 @@ def run_shift(
                 record(connection, judged, settings)
                 on_rejects(judged.rejects)
                 labelled = [replace(coil, truth=made.get(coil.verdict.key)) for coil in judged.coils]
-                in_doubt = [_alone(coil) for coil in sorted([*in_doubt, *labelled], key=_certainty)[:IN_DOUBT]]
+                in_doubt = [coil.alone() for coil in sorted([*in_doubt, *labelled], key=_certainty)[:IN_DOUBT]]
                 agreed += sum(coil.truth == coil.verdict.label for coil in labelled)
                 on_coils(len(judged.coils))
             done = time.perf_counter()
@@ -93,15 +92,9 @@ def run_shift(
         lost=lost,
         in_doubt=tuple(in_doubt),
         agreed=agreed,
-        labelled=stored.decided,
         simulate_s=simulated - begun,
         assess_s=done - simulated,
     )
-
-
-def _alone(coil: JudgedCoil) -> JudgedCoil:
-    """The coil without the batch that its matrix is part of."""
-    return replace(coil, matrix=coil.matrix.copy(), record=None)
 
 
 def _certainty(coil: JudgedCoil) -> tuple[bool, float]:

@@ -13,11 +13,10 @@ from schemas.verdicts import Label
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluated:
-    """The metrics, and how many coils were left out."""
+    """The metrics, and how many judged coils had no label."""
 
     evaluation: Evaluation
     unlabelled: int
-    rejected: int
 
 
 def evaluate_source(judged: Iterable[Judged], *, name: str, prevalence: float | None) -> Evaluated:
@@ -29,9 +28,8 @@ def evaluate_source(judged: Iterable[Judged], *, name: str, prevalence: float | 
     p_nok: list[float] = []
     is_nok: list[bool] = []
     predicted: list[bool] = []
-    undecided = unlabelled = rejected = 0
+    undecided = unlabelled = 0
     for batch in judged:
-        rejected += len(batch.rejects)
         for coil in batch.coils:
             if coil.truth is None:
                 unlabelled += 1
@@ -52,4 +50,4 @@ def evaluate_source(judged: Iterable[Judged], *, name: str, prevalence: float | 
         undecided=undecided,
         prevalence=prevalence,
     )
-    return Evaluated(evaluation=evaluation, unlabelled=unlabelled, rejected=rejected)
+    return Evaluated(evaluation=evaluation, unlabelled=unlabelled)

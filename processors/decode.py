@@ -36,7 +36,7 @@ class EventFault:
 def decode_event(message: bytes) -> ChunkEvent | EventFault:
     """Decode one CloudEvent in structured JSON mode.
 
-    Only the envelope and the coil are looked at; `check_event` and the assembly look at the readings.
+    Only the envelope and the coil are looked at; `parse_event` and the assembly look at the readings.
     """
     try:
         event = _json(message)

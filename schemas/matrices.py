@@ -1,6 +1,5 @@
 """The coil matrix batch in Arrow: what `normalize` writes and `score` reads."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -92,7 +91,9 @@ def empty_batch() -> pa.RecordBatch:
 
 
 def conform(batch: pa.RecordBatch, *, place: str) -> pa.RecordBatch:
-    """Bring a batch that somebody else wrote to MATRIX_BATCH: required columns, tensor shape, defaults.
+    """Bring a batch that somebody else wrote, and that has plant and revision, to MATRIX_BATCH.
+
+    An absent `observed` is 1, another absent column is null, an absent spread is zero.
 
     Raises SourceError where a required column or the tensor shape is wrong, or the buffers are damaged.
     """
@@ -118,11 +119,6 @@ def conform(batch: pa.RecordBatch, *, place: str) -> pa.RecordBatch:
             remedy="write coils of each scale in batches of their own",
         )
     size = batch.num_rows
-    defaults: dict[str, list[Any]] = {
-        "plant": ["default"] * size,
-        "revision": [hashlib.sha256(coil.tobytes()).hexdigest() for coil in tensor_values(batch)] if size else [],
-        "observed": [1.0] * size,
-    }
     arrays = []
     for field in MATRIX_BATCH:
         if field.name in batch.schema.names:
@@ -131,5 +127,5 @@ def conform(batch: pa.RecordBatch, *, place: str) -> pa.RecordBatch:
         elif field.type == TENSOR:
             arrays.append(tensor_column(np.zeros((size, *MATRIX_SHAPE), dtype=np.float32)))
         else:
-            arrays.append(pa.array(defaults.get(field.name, [None] * size), type=field.type))
+            arrays.append(pa.array([1.0 if field.name == "observed" else None] * size, type=field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=MATRIX_BATCH)

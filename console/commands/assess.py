@@ -2,7 +2,6 @@
 
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -55,7 +54,7 @@ def assess(
                 if as_json:
                     print_json(verdict_json(coil))
                 elif len(some := first[coil.verdict.label is Label.OK]) < _SHOWN:
-                    some.append(replace(coil, matrix=coil.matrix.copy(), record=None))
+                    some.append(coil.alone())
             step.advance(len(judged.coils))
     total = sum(labels.values())
     if not as_json and total:

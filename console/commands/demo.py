@@ -80,7 +80,7 @@ def _show(shift: Shift, pictures: list[Path], *, database: str) -> None:
         ("coils", f"{stored.coils}"),
         ("OK / NOK / undecided", f"{stored.ok} / {stored.nok} / {stored.undecided}"),
         ("dead letters", f"{stored.dead_letters}"),
-        ("agree with the simulated expert", f"{shift.agreed} of {shift.labelled}"),
+        ("agree with the simulated expert", f"{shift.agreed} of {stored.decided}"),
         ("lost, duplicated", f"{shift.lost}, {stored.duplicated}"),
         ("simulated", f"{stored.coils / shift.simulate_s:,.0f} coils/s"),
         ("read, judged and stored", f"{stored.coils / shift.assess_s:,.0f} coils/s"),

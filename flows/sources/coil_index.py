@@ -1,8 +1,9 @@
 """The table of coils as an index on disk, so that memory does not grow with the number of coils."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from flows.sources.columns import csv_text
 from flows.sources.csvs import CsvStream
@@ -15,7 +16,7 @@ class CoilRow:
 
     line: int
     cells: Mapping[str, str]
-    original: bytes
+    original: Callable[[], bytes]  # header and row as CSV
     conflicting: bool  # another row of the same coil says something else
     readable: bool  # false where a cell is not UTF-8
 
@@ -62,7 +63,7 @@ class CoilIndex:
         return CoilRow(
             line=line,
             cells=text,
-            original=csv_text([name.encode() for name in self._columns], [values], self._delimiter),
+            original=partial(csv_text, [name.encode() for name in self._columns], [values], self._delimiter),
             conflicting=bool(conflicting),
             readable=readable,
         )

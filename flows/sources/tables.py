@@ -131,7 +131,7 @@ def _original(
         """The coil's row and its tiles as CSV, cells as they came."""
         mine = block.filter(pa.array(coil == i)).drop_columns([_KEY])
         cells = zip(*(column.to_pylist() for column in mine.columns), strict=True)
-        return (row.original if row else b"") + csv_text([n.encode() for n in mine.schema.names], cells, delimiter)
+        return (row.original() if row else b"") + csv_text([n.encode() for n in mine.schema.names], cells, delimiter)
 
     return original
 
@@ -157,7 +157,7 @@ def _reject(key: bytes, row: CoilRow, fault: tuple[str, str], name: str, default
         key=_identity(key, row, default_plant),
         error=fault[0],
         remedy=fault[1],
-        original=row.original,
+        original=row.original(),
     )
 
 
