@@ -3,18 +3,23 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 from rich.console import Console
 
+from console.commands import deadletters
 from console.commands.assess import assess
+from console.commands.bridge_mqtt import mqtt
+from console.commands.bridge_outbox import outbox
 from console.commands.demo import demo
 from console.commands.doctor import doctor
 from console.commands.evaluate import evaluate
 from console.commands.normalize import normalize
+from console.commands.serve import serve
 from console.commands.simulate import simulate
 from console.commands.train import train
+from console.commands.worker import assess as assess_stream
 from console.options import EMBEDDED
 from schemas.errors import CoilflowError
 from store.connection import parameters_of
@@ -29,6 +34,25 @@ app = typer.Typer(
 )
 for command in (demo, simulate, normalize, assess, evaluate, train, doctor):
     app.command()(command)
+app.command("console")(serve)
+
+
+def _group(name: str, what: str, **commands: Callable[..., int]) -> None:
+    group = typer.Typer(name=name, help=what, no_args_is_help=True, rich_markup_mode=None)
+    for command_name, function in commands.items():
+        group.command(command_name)(function)
+    app.add_typer(group)
+
+
+_group("worker", "Kafka consumers, as many as the topic has partitions.", assess=assess_stream)
+_group("bridge", "What joins coilflow to the plant's brokers.", mqtt=mqtt, outbox=outbox)
+_group(
+    "deadletters",
+    "What got no verdict, with its original bytes.",
+    list=deadletters.list_,
+    show=deadletters.show,
+    replay=deadletters.replay,
+)
 
 
 _INTERRUPTED = 130  # as a shell counts SIGINT

@@ -31,3 +31,15 @@ class StoreError(CoilflowError):
 
 class SpecError(UsageError):
     """A training or experiment specification is wrong."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached or broke off: nothing of the step was stored, and it may go well next time."""
+
+
+class NotOwnerError(StoreError):
+    """Another worker owns a partition now: what this one holds of it is out of date, and nothing of it was stored."""
+
+
+class BrokerError(CoilflowError):
+    """A Kafka or MQTT broker cannot be reached, or refused."""

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,8 +14,10 @@ from pydantic_settings import (
 )
 
 from schemas.errors import UsageError
+from schemas.stream_settings import KafkaSettings, MqttSettings, StreamSettings, Webhook
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Destination = Annotated[str, Field(pattern=r"^(kafka|mqtt|mqtt-event|webhook):.+$")]  # see docs/streams.md
 SETTINGS_FILE = "coilflow.toml"
 
 
@@ -44,7 +46,13 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=1, le=64)] = 2  # ONNX Runtime threads of one model
     batch_coils: Annotated[int, Field(ge=1, le=4096)] = 64  # coils scored at once
     mode: Literal["observe", "announce"] = "announce"
-    destinations: tuple[str, ...] = ()  # outbox destinations, e.g. "kafka:coil.verdicts"
+    destinations: tuple[Destination, ...] = ()  # where verdicts are announced, e.g. "kafka:coil.verdicts"
+    kafka: KafkaSettings = KafkaSettings()
+    mqtt: MqttSettings = MqttSettings()
+    stream: StreamSettings = StreamSettings()
+    webhooks: dict[str, Webhook] = {}  # by the name that a destination "webhook:NAME" gives
+    plant_dsn: SecretStr | None = None  # PostgreSQL with the plant's own tables, for `assesscoil` and `opfeedback`
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None  # Prometheus endpoint of a service; None: none
     tolerance_profiles: dict[str, ToleranceProfile] = {"default": ToleranceProfile()}
     customer_profiles: dict[str, str] = {}  # customer -> tolerance profile
 
@@ -59,10 +67,16 @@ class Settings(BaseSettings):
         return {"default": ToleranceProfile(), **profiles}
 
     @model_validator(mode="after")
-    def _profiles_exist(self) -> "Settings":
+    def _names_exist(self) -> "Settings":
         unknown = sorted(set(self.customer_profiles.values()) - set(self.tolerance_profiles))
         if unknown:
             raise ValueError(f"customer_profiles names {', '.join(unknown)}, which tolerance_profiles does not define")
+        missing = sorted(
+            {name.removeprefix("webhook:") for name in self.destinations if name.startswith("webhook:")}
+            - set(self.webhooks)
+        )
+        if missing:
+            raise ValueError(f"destinations names the webhook {', '.join(missing)}, which webhooks does not define")
         return self
 
     @classmethod

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
-from schemas.errors import StoreError
+from schemas.errors import StoreError, StoreUnavailableError
 
 Connection = psycopg.Connection[DictRow]
 
@@ -51,7 +51,7 @@ def connect(dsn: str, *, application_name: str = "coilflow") -> Iterator[Connect
         application_name: shown in `pg_stat_activity`.
 
     Raises:
-        StoreError: the DSN cannot be read or the server cannot be reached.
+        StoreError: the DSN cannot be read; a StoreUnavailableError where the server cannot be reached.
     """
     known = parameters_of(dsn)
     defaults = {"application_name": application_name, "connect_timeout": str(CONNECT_TIMEOUT_S)}
@@ -59,7 +59,7 @@ def connect(dsn: str, *, application_name: str = "coilflow") -> Iterator[Connect
     try:
         connection = psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
     except (psycopg.Error, UnicodeError) as error:
-        raise StoreError(
+        raise StoreUnavailableError(
             f"PostgreSQL at {describe(dsn)} cannot be reached: {_sentence(error, known)}", remedy=_REACH_REMEDY
         ) from error
     try:
@@ -76,12 +76,13 @@ def store_errors(step: str) -> Iterator[None]:
         step: what was being done, as in "record 64 verdicts".
 
     Raises:
-        StoreError: in place of any psycopg error, with the original as its cause.
+        StoreError: in place of any psycopg error, with the original as its cause; a StoreUnavailableError where the
+            same step may go well next time.
     """
     try:
         yield
     except psycopg.OperationalError as error:
-        raise StoreError(
+        raise StoreUnavailableError(
             f"cannot {step}: {_sentence(error, {})}", remedy="nothing of this step was stored; run it again"
         ) from error
     except psycopg.errors.UndefinedTable as error:

@@ -1,6 +1,7 @@
 """Dead letters: what got no verdict, kept with its original bytes."""
 
 import hashlib
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,20 @@ def _row(reject: Reject) -> dict[str, Any]:
         "error": _storable(reject.error),
         "remedy": _storable(reject.remedy),
         "place": _storable(reject.place),
+        "whole_coil": reject.whole_coil,
+        **_log_columns(reject),
+    }
+
+
+def _log_columns(reject: Reject) -> dict[str, Any]:
+    if reject.log is None:
+        return {}
+    return {
+        "kafka_topic": reject.log.topic,
+        "kafka_partition": reject.log.partition,
+        "kafka_offset": reject.log.offset,
+        "kafka_key": None if reject.log.key is None else b64encode(reject.log.key).decode(),
+        "headers": [(_storable(name), b64encode(value or b"").decode()) for name, value in reject.log.headers],
     }
 
 

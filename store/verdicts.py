@@ -14,6 +14,7 @@ from psycopg.rows import DictRow
 from schemas.coils import CoilKey, Order, Truth
 from schemas.errors import StoreError
 from schemas.events import CoilVerdictEvent, verdict_data
+from schemas.rejects import LogPlace
 from schemas.verdicts import Label, MemberVote, Verdict
 from store.connection import Connection, finite_or_none, store_errors, utf8_fault
 from store.queries import query
@@ -32,6 +33,8 @@ class Decided:
     order: Order | None  # None where the source gives grey levels alone
     started_at: datetime | None
     truth: Truth | None
+    rows_per_face: int | None = None  # as coil.ended promised, 0 where it promised none; None: no such event
+    log: LogPlace | None = None  # the last message of the coil; None where it did not come from Kafka
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +137,12 @@ def _row(one: Decided, *, decided_at: datetime, announce: bool) -> dict[str, Any
         **(one.order.model_dump() if one.order else {}),
         "started_at": _aware(one.started_at),
         "truth": one.truth,
+        "rows_per_face": one.rows_per_face,
+        **(
+            {"kafka_topic": one.log.topic, "kafka_partition": one.log.partition, "last_offset": one.log.offset}
+            if one.log
+            else {}
+        ),
         "label": verdict.label.value,
         "p_nok": finite_or_none(verdict.p_nok),
         "threshold": verdict.threshold,
