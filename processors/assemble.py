@@ -77,6 +77,30 @@ def assemble(
     return Assembled(coils=_batch(rows, kept, count), rejects=rejects)
 
 
+def gather(rows: ChunkRows, header: CoilHeader) -> CoilBatch | None:
+    """One coil with what there is of it, however little; None where its rows have no place or disagree.
+
+    Nothing is expected of it, so its batch has no doubts but the header's; a face without rows is an empty one.
+    """
+    rows = _sorted(rows)
+    repeat, conflict = _repeats(rows)
+    if _nowhere(rows) or conflict.any():
+        return None
+    rows = _take(rows, ~repeat)
+    count = np.bincount(rows.face, minlength=len(FACES)).astype(np.int64)
+    face_start = np.concatenate(([0], np.cumsum(count)))
+    return CoilBatch(
+        headers=(header,),
+        revisions=_revisions(rows, (header,), face_start),
+        reasons=(header.reasons,),
+        face_start=face_start,
+        position=rows.position,
+        expected_rows=count,
+        mean_g_m2=rows.mean_g_m2,
+        std_g_m2=rows.std_g_m2,
+    )
+
+
 def _nowhere(rows: ChunkRows) -> dict[int, tuple[str, str]]:
     """Coils with a row whose position is no place on a strip."""
     off = ~(np.abs(rows.position) <= FARTHEST)

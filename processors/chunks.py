@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from processors.assemble import Assembled, assemble
+from processors.assemble import Assembled, assemble, gather
 from processors.decode import ChunkEvent, parse_event
 from processors.headers import unfit_text
-from schemas.coils import NO_ORDER, ChunkRows, CoilHeader, CoilKey, Order, Origin
+from schemas.coils import NO_ORDER, ChunkRows, CoilBatch, CoilHeader, CoilKey, Order, Origin
 from schemas.events import CoilChunk, CoilEnded, CoilStarted
 from schemas.layout import FACES, SENSORS_PER_FACE
 from schemas.verdicts import Reason
@@ -28,6 +28,7 @@ class CoilEvents:
     origin: Origin
     events: tuple[ChunkEvent, ...]
     fault: tuple[str, str] | None = None
+    silent_s: float | None = None  # it never ended: decided after so long without an event
 
 
 def coils_from_events(coils: Sequence[CoilEvents]) -> Assembled:
@@ -52,6 +53,28 @@ def coils_from_events(coils: Sequence[CoilEvents]) -> Assembled:
     except _BROKEN:
         rows = _rows(_sound_chunks(chunks, faults))
     return assemble(rows, headers, faults)
+
+
+def fragment(coil: CoilEvents) -> tuple[CoilBatch, Order | None] | None:
+    """A silent coil that lacks its start or a face: what there is of it, and its order where that came.
+
+    None where it is no fragment but wrong: an event breaks its contract, or two disagree.
+    """
+    started = any(event.type == "coil.started" for event in coil.events)
+    header = coil.fault or (_header(coil) if started else _headless(coil))
+    if not isinstance(header, CoilHeader):
+        return None
+    try:
+        rows = _rows([(0, event) for event in coil.events if event.type == "coil.chunk"])
+    except _BROKEN:
+        return None
+    batch = gather(rows, header)
+    return None if batch is None else (batch, header.order if started else None)
+
+
+def _headless(coil: CoilEvents) -> CoilHeader:
+    reasons = (_not_ended(coil.silent_s), Reason.LITTLE_OBSERVED.of("no coil.started came, so no band is known"))
+    return CoilHeader(key=coil.key, order=NO_ORDER, reasons=reasons, origin=coil.origin)
 
 
 def _rows(events: Sequence[tuple[int, ChunkEvent]]) -> ChunkRows:
@@ -114,6 +137,12 @@ def _header(coil: CoilEvents) -> CoilHeader | tuple[str, str]:
         order=order,
         started_at=start.started_at,
         rows_per_face=rows_per_face or None,
-        reasons=() if ended else (Reason.NOT_ENDED.of("no coil.ended event came"),),
+        reasons=() if ended else (_not_ended(coil.silent_s),),
         origin=coil.origin,
     )
+
+
+def _not_ended(silent_s: float | None) -> str:
+    if silent_s is None:
+        return Reason.NOT_ENDED.of("no coil.ended event came")
+    return Reason.DEADLINE.of(f"no event for {silent_s:g} s and no coil.ended")

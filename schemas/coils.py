@@ -94,6 +94,18 @@ class ChunkRows:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StoredCoil:
+    """A decided coil as the database keeps it: what its standing verdict was given on."""
+
+    key: CoilKey
+    order: Order | None  # None where no band was known
+    started_at: datetime | None
+    rows_per_face: int | None  # as coil.ended promised, 0 where it promised none; None: no such event
+    revision: str
+    readings: bytes  # Arrow IPC of `schemas.readings.READINGS`, or of a matrix where the source gave no rows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CoilBatch:
     """B assembled coils with R rows in all, ragged by face; each face has at least two rows.
 

@@ -34,6 +34,14 @@ def readings_of(coils: CoilBatch, index: int) -> bytes:
     return ipc_bytes(batch)
 
 
+def rows_of(readings: bytes) -> pa.RecordBatch | None:
+    """Read what `readings_of` wrote; None where it is a matrix, whose rows nobody knows."""
+    with pa.ipc.open_stream(readings) as reader:
+        if reader.schema != READINGS:
+            return None
+        return reader.read_next_batch()
+
+
 def ipc_bytes(batch: pa.RecordBatch) -> bytes:
     """One batch as an Arrow IPC stream, zstd-compressed."""
     sink = pa.BufferOutputStream()

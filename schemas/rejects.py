@@ -6,7 +6,7 @@ from typing import Literal
 
 from schemas.coils import CoilKey
 
-Step = Literal["decode", "assemble", "normalize", "score", "decide"]
+Step = Literal["consume", "decode", "assemble", "normalize", "score", "decide", "store"]
 
 
 Headers = Sequence[tuple[str, bytes]]  # of a message, in their order

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     CLIPPED_CELLS = "clipped_cells"
     OUT_OF_BAND = "out_of_band"
     NOT_ENDED = "not_ended"
+    DEADLINE = "deadline"
     MEMBERS_SKIPPED = "members_skipped"
 
     def of(self, detail: str) -> str:
