@@ -1,0 +1,1 @@
+"""MQTT, as the plant speaks it."""
