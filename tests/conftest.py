@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.fix_mqtt", "tests.fix_postgres"]
+pytest_plugins = ["tests.fix_kafka", "tests.fix_mqtt", "tests.fix_postgres"]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,161 @@
+"""Kafka clients from settings: the one place that knows their addresses, passwords, certificates and sizes."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import AuthorizationError, KafkaError, KafkaTimeoutError, SaslAuthenticationFailedError
+
+from schemas.errors import BrokerError
+from schemas.stream_settings import KafkaSettings
+
+LARGEST_REQUEST_BYTES = 104_857_600  # what brokers take by default (socket.request.max.bytes)
+_ANSWER_TIMEOUT_S = 10.0  # until a broker answers a first request
+# A broker's answer holds as much at most, or one larger batch: memory is bounded, and a large message passes.
+_FETCH_BYTES = 16 * 1024 * 1024
+_FETCH_PARTITION_BYTES = 2 * 1024 * 1024
+_RECORDS_PER_POLL = 5000
+_PATIENCE = "check COILFLOW_KAFKA__BOOTSTRAP_SERVERS and COILFLOW_KAFKA__SECURITY_PROTOCOL, and that the brokers run"
+_CREDENTIALS = "check COILFLOW_KAFKA__SASL_MECHANISM, COILFLOW_KAFKA__SASL_USERNAME and COILFLOW_KAFKA__SASL_PASSWORD"
+
+
+def consumer(
+    kafka: KafkaSettings, *, instance_id: str | None, assignor: CooperativeStickyAssignor | None = None
+) -> KafkaConsumer:
+    """Make the consumer of a worker: in the group, by cooperative rebalances, without positions of Kafka's own.
+
+    It has not subscribed yet. Positions are the database's: it never commits by itself, and a position that the log no
+    longer holds raises `OffsetOutOfRangeError` instead of skipping to where there is something.
+
+    Args:
+        kafka: settings of the brokers.
+        instance_id: name of a static member, which keeps its partitions over a restart; None: a dynamic one.
+        assignor: to keep, where its `member_assignment` has to be forgotten when partitions were lost.
+
+    Raises:
+        BrokerError: no broker answers, or it refuses.
+    """
+    session_ms = round(kafka.session_timeout_s * 1000)
+    with broker_errors(kafka):
+        return KafkaConsumer(
+            **_connection(kafka),
+            group_id=kafka.group_id,
+            group_instance_id=instance_id,
+            partition_assignment_strategy=[assignor or CooperativeStickyAssignor()],
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=session_ms // 3,  # so two may be lost
+            enable_auto_commit=False,
+            max_poll_records=_RECORDS_PER_POLL,
+            **_reading(kafka),
+        )
+
+
+def reader(kafka: KafkaSettings) -> KafkaConsumer:
+    """Make a consumer without a group, for partitions that the caller assigns; raises BrokerError."""
+    with broker_errors(kafka):
+        return KafkaConsumer(**_connection(kafka), group_id=None, enable_auto_commit=False, **_reading(kafka))
+
+
+def producer(kafka: KafkaSettings) -> KafkaProducer:
+    """Make a producer that loses and repeats nothing while it lives: idempotent, and acknowledged by all replicas.
+
+    Its messages may be as large as a request: topics have limits of their own, which count compressed bytes.
+
+    Raises:
+        BrokerError: no broker answers, or it refuses.
+    """
+    with broker_errors(kafka):
+        return KafkaProducer(
+            **_connection(kafka),
+            acks="all",
+            enable_idempotence=True,
+            compression_type="zstd",  # the tightest, so what fitted into a topic fits into its dead-letter topic
+            linger_ms=5,
+            batch_size=65_536,
+            max_request_size=LARGEST_REQUEST_BYTES,
+        )
+
+
+@contextmanager
+def admin(kafka: KafkaSettings) -> Iterator[KafkaAdminClient]:
+    """Yield an administrator's client while the block lasts; raises BrokerError, also for what fails in the block."""
+    with broker_errors(kafka):
+        client = KafkaAdminClient(**_connection(kafka))
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def broker_errors(kafka: KafkaSettings) -> Iterator[None]:
+    """Raise what Kafka's client raises in the block as BrokerError, which names the brokers and the remedy."""
+    try:
+        yield
+    except SaslAuthenticationFailedError as error:
+        who = f"user {kafka.sasl_username}"
+        raise BrokerError(f"Kafka at {kafka.bootstrap_servers} refuses {who}", remedy=_CREDENTIALS) from error
+    except AuthorizationError as error:
+        raise BrokerError(
+            f"Kafka at {kafka.bootstrap_servers} does not allow it: {type(error).__name__}",
+            remedy="give this user the right to read, write and describe the topics and the group",
+        ) from error
+    except KafkaTimeoutError as error:
+        raise BrokerError(f"Kafka at {kafka.bootstrap_servers} does not answer", remedy=_PATIENCE) from error
+    except KafkaError as error:
+        raise BrokerError(f"Kafka at {kafka.bootstrap_servers}: {_sentence(error)}", remedy=_PATIENCE) from error
+
+
+def _connection(kafka: KafkaSettings) -> dict[str, Any]:
+    if kafka.bootstrap_servers is None:
+        raise BrokerError("no Kafka is configured", remedy="set COILFLOW_KAFKA__BOOTSTRAP_SERVERS to host:port")
+    settings: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers.split(","),
+        "client_id": "coilflow",
+        "security_protocol": kafka.security_protocol,
+        "bootstrap_timeout_ms": round(_ANSWER_TIMEOUT_S * 1000),
+        "reconnect_backoff_max_ms": 1000,  # a broker that is back is found within a second
+        "metadata_max_age_ms": 60_000,  # so are new partitions within a minute
+    }
+    if kafka.security_protocol.endswith("SSL"):
+        settings["ssl_context"] = _tls(kafka)
+    if kafka.sasl_mechanism and kafka.sasl_password and kafka.security_protocol.startswith("SASL"):
+        settings |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.sasl_username,
+            "sasl_plain_password": kafka.sasl_password.get_secret_value(),
+        }
+    return settings
+
+
+def _reading(kafka: KafkaSettings) -> dict[str, Any]:
+    return {
+        "auto_offset_reset": "none",
+        "isolation_level": "read_committed",  # what a producer took back was never sent
+        "allow_auto_create_topics": False,
+        "check_crcs": True,
+        "fetch_max_bytes": _FETCH_BYTES,
+        "max_partition_fetch_bytes": _FETCH_PARTITION_BYTES,
+        "receive_message_max_bytes": LARGEST_REQUEST_BYTES + kafka.largest_message_bytes,
+    }
+
+
+def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
+        if kafka.ssl_certfile is not None:
+            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
+    except OSError as error:  # ssl.SSLError too
+        raise BrokerError(
+            f"the certificates of [kafka] cannot be read ({error.strerror or error})",
+            remedy="name PEM files in ssl_cafile, ssl_certfile and ssl_keyfile",
+        ) from error
+    return context
+
+
+def _sentence(error: KafkaError) -> str:
+    text = str(error)
+    return text if text.startswith(type(error).__name__) else f"{type(error).__name__}: {text}"

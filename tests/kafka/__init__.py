@@ -1,0 +1,1 @@
+"""Tests of the Kafka host, against a real broker."""
