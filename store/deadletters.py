@@ -43,7 +43,7 @@ def record_dead_letters(connection: Connection, rejects: Sequence[Reject]) -> Ke
     if not rejects:
         return Kept(new=0, repeated=0)
     parameters = {
-        "rows": orjson.dumps([_row(reject) for reject in rejects]).decode(),
+        "rows": orjson.dumps([dead_letter_row(reject) for reject in rejects]).decode(),
         "originals": [reject.original for reject in rejects],
     }
     with store_errors(f"keep {len(rejects)} dead letters"):
@@ -62,7 +62,8 @@ def fingerprint(reject: Reject) -> str:
     return digest.hexdigest()
 
 
-def _row(reject: Reject) -> dict[str, Any]:
+def dead_letter_row(reject: Reject) -> dict[str, Any]:
+    """What `record_dead_letters` and `commit_log` take of a reject, less its original bytes."""
     # A coil without an id cannot be one of ours: its reject belongs to no coil.
     key = reject.key if reject.key and reject.key.plant and reject.key.coil_id else None
     return {

@@ -1,7 +1,6 @@
 """Verdicts: stored once, announced once, read back."""
 
 import uuid
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,9 +16,9 @@ from schemas.events import CoilVerdictEvent, verdict_data
 from schemas.rejects import LogPlace
 from schemas.verdicts import Label, MemberVote, Verdict
 from store.connection import Connection, finite_or_none, store_errors, utf8_fault
+from store.outbox_keys import coil_outbox_key, outbox_key, slot_of
 from store.queries import query
 
-SLOTS = 64  # of the outbox: one relay owns a slot, so a coil's events keep their order
 CHAMPION = "champion"
 _EVENTS = uuid.UUID("5a0c1f0e-5c0e-5f6b-9d0a-6d5e0c011f10")  # namespace of our event ids
 
@@ -72,13 +71,7 @@ def record_verdicts(
     """
     if not decided:
         return Recorded(new=0, repeated=0, announced=0)
-    rows = [_row(one, decided_at=decided_at, announce=bool(destinations)) for one in decided]
-    parameters = {
-        "rows": _json(rows),
-        "readings": [one.readings for one in decided],
-        "decided_at": _aware(decided_at),
-        "destinations": list(dict.fromkeys(destinations)),
-    }
+    parameters = verdict_parameters(decided, decided_at=decided_at, destinations=destinations)
     with store_errors(f"record {len(decided)} verdicts"):
         [stored] = connection.execute(query("record_verdicts"), parameters).fetchall()
     return Recorded.from_row(stored)
@@ -123,13 +116,30 @@ def verdict_of(connection: Connection, key: CoilKey) -> StoredVerdict | None:
 
 def event_id(verdict: Verdict) -> uuid.UUID:
     """Id of a verdict's event: the same for the same plant, coil, revision and role."""
-    return uuid.uuid5(_EVENTS, _percent(verdict.key.plant, verdict.key.coil_id, verdict.revision, CHAMPION))
+    return uuid.uuid5(_EVENTS, outbox_key(verdict.key.plant, verdict.key.coil_id, verdict.revision, CHAMPION))
+
+
+def verdict_parameters(
+    decided: Sequence[Decided], *, decided_at: datetime, destinations: Sequence[str]
+) -> dict[str, Any]:
+    """What `record_verdicts` and `commit_log` take of a batch of verdicts.
+
+    Raises:
+        StoreError: a value cannot be stored.
+    """
+    rows = [_row(one, decided_at=decided_at, announce=bool(destinations)) for one in decided]
+    return {
+        "rows": _json(rows),
+        "readings": [one.readings for one in decided],
+        "decided_at": _aware(decided_at),
+        "destinations": list(dict.fromkeys(destinations)),
+    }
 
 
 def _row(one: Decided, *, decided_at: datetime, announce: bool) -> dict[str, Any]:
     verdict = one.verdict
     _refuse_unfit(verdict)
-    key = _percent(verdict.key.plant, verdict.key.coil_id)
+    key = coil_outbox_key(verdict.key)
     return {
         "plant": verdict.key.plant,
         "coil_id": verdict.key.coil_id,
@@ -153,7 +163,7 @@ def _row(one: Decided, *, decided_at: datetime, announce: bool) -> dict[str, Any
         "members": [{"model": m.model, "version": m.version, "p_nok": m.p_nok} for m in verdict.members],
         "event_id": str(event_id(verdict)),
         "key": key,
-        "slot": zlib.crc32(key.encode()) % SLOTS,
+        "slot": slot_of(key),
         "payload": _event(verdict, decided_at) if announce else None,
     }
 
@@ -184,10 +194,6 @@ def _refuse_unfit(verdict: Verdict) -> None:
 def _aware(time: datetime | None) -> datetime | None:
     """A source without a time zone is taken as UTC, whatever the server's zone."""
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
-
-
-def _percent(*parts: str) -> str:
-    return "/".join(quote(part, safe="") for part in parts)
 
 
 def _json(rows: list[dict[str, Any]]) -> str:

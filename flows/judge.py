@@ -1,0 +1,122 @@
+"""From open coils that are due to what the database is told of them: the same for Kafka, the inbox and NiFi."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from processors.assemble import NO_COILS
+from processors.chunks import coils_from_events, fragment
+from processors.decide import decide
+from processors.normalize import normalize
+from processors.open_coils import OpenCoil
+from processors.score import Scorer, score
+from schemas.coils import CoilHeader, CoilKey
+from schemas.readings import readings_of
+from schemas.rejects import LogPlace, Reject
+from schemas.settings import Settings
+from schemas.verdicts import Label, Verdict
+from store.verdicts import Decided
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueCoil:
+    """An open coil that is decided now."""
+
+    coil: OpenCoil
+    place: str  # of its messages, for people
+    silent: bool  # it passed its deadline without an end
+    log: LogPlace | None  # its last message; None where it did not come from Kafka
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """Each coil is in one of both."""
+
+    decided: tuple[Decided, ...]
+    rejects: tuple[Reject, ...]
+
+
+def judge(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outcome:
+    """Assemble, normalise, score and decide coils that are due, in one batch.
+
+    A silent coil that lacks its start or a face is UNDECIDED, with what there is of it, so that what comes late makes
+    a revision of it.
+
+    Args:
+        due: coils of one host, each once.
+        ensemble: the models; the whole batch is scored by it.
+        settings: tolerance profiles, deadline.
+    """
+    fragments, whole = [], []
+    for one in due:
+        part = _fragment(one, ensemble, settings) if one.silent and one.coil.is_fragment else None
+        if part is None:
+            whole.append(one)
+        else:
+            fragments.append(part)
+    judged = _judge_whole(whole, ensemble, settings)
+    return Outcome(decided=(*fragments, *judged.decided), rejects=judged.rejects)
+
+
+def _judge_whole(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outcome:
+    by_key = {one.coil.key: one for one in due}
+    assembled = coils_from_events(
+        [one.coil.events_so_far(place=one.place, rules=settings.stream, silent=one.silent) for one in due]
+    )
+    normalized = normalize(assembled.coils, ensemble.limits)
+    scored = score(normalized.batch, ensemble, place="stream")
+    decided = decide(
+        scored.batch,
+        scored.scores,
+        profiles=settings.tolerance_profiles,
+        customer_profiles=settings.customer_profiles,
+        place="stream",
+    )
+    row_of = {header.key: row for row, header in enumerate(assembled.coils.headers)}
+    done = []
+    for verdict in decided.verdicts:
+        row = row_of[verdict.key]
+        header = assembled.coils.headers[row]
+        done.append(_decided(verdict, header, readings_of(assembled.coils, row), by_key[verdict.key]))
+    refused = assembled.rejects + normalized.rejects + scored.rejects + decided.rejects
+    return Outcome(decided=tuple(done), rejects=tuple(_with_messages(reject, by_key) for reject in refused))
+
+
+def _decided(verdict: Verdict, header: CoilHeader, readings: bytes, one: DueCoil) -> Decided:
+    return Decided(
+        verdict=verdict,
+        readings=readings,
+        order=header.order,
+        started_at=header.started_at,
+        truth=None,
+        rows_per_face=one.coil.rows_per_face,
+        log=one.log,
+    )
+
+
+def _with_messages(reject: Reject, by_key: dict[CoilKey, DueCoil]) -> Reject:
+    """A step refuses what it was given; what is kept is what came."""
+    if reject.key is None:
+        return reject
+    one = by_key[reject.key]
+    return replace(reject, place=one.place, original=one.coil.original(), log=one.log)
+
+
+def _fragment(one: DueCoil, ensemble: Scorer, settings: Settings) -> Decided | None:
+    found = fragment(one.coil.events_so_far(place=one.place, rules=settings.stream, silent=True))
+    if found is None:
+        return None
+    batch, order = found
+    scores = ensemble.score(normalize(NO_COILS, ensemble.limits).batch)  # nothing can be scored: version and threshold
+    verdict = Verdict(
+        key=one.coil.key,
+        revision=batch.revisions[0],
+        label=Label.UNDECIDED,
+        p_nok=float("nan"),
+        threshold=scores.threshold,
+        ensemble_version=scores.ensemble_version,
+        members=(),
+        observed=0.0,
+        reasons=batch.headers[0].reasons,
+    )
+    decided = _decided(verdict, batch.headers[0], readings_of(batch, 0), one)
+    return replace(decided, order=order)
