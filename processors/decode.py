@@ -1,21 +1,45 @@
-"""Decode chunk events: the fast path for what is right, the published contract for what is not."""
+"""Decode chunk events: one pass over what is right, a careful look at everything else."""
 
-import json
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from pydantic import ValidationError
 
+from processors.envelope import (
+    JSON,
+    NO_EVENT,
+    Envelope,
+    Fault,
+    as_text,
+    holds_json,
+    is_json,
+    is_structured,
+    media_type,
+    on_one_line,
+    read_envelope,
+)
+from processors.event_rows import FieldNames, event_rows, renamed
 from schemas.coils import CoilKey
-from schemas.events import EVENT, CoilChunk, CoilEnded, CoilStarted
+from schemas.events import CoilChunk, CoilEnded, CoilStarted
+from schemas.faults import first_fault, shown
+from schemas.rejects import Headers
+from schemas.versions import readable_prefix, version_fault
 
-_TYPES = ("coil.started", "coil.chunk", "coil.ended")
+MOST_DATA_BYTES = 16 * 1024 * 1024  # of one message: a larger one is refused unread
+TYPES = ("coil.started", "coil.chunk", "coil.ended")
+_MOST_ENVELOPE_BYTES = 1024 * 1024  # by which a structured message may be larger
+_MOST_NAME = 200  # characters of a plant or a coil id, as the contract says
+_EXPECTED = {kind.encode(): (kind, readable_prefix(kind).encode()) for kind in TYPES}
+_JSON = JSON.encode()
+_UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 Contract = TypeVar("Contract", CoilStarted, CoilChunk, CoilEnded)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChunkEvent:
+class ChunkEvent(NamedTuple):
     """One of the three chunk events: its type, its coil, and its data as the line sent it."""
 
     type: str
@@ -33,100 +57,154 @@ class EventFault:
     aside: bool = False  # it says nothing of the coil's readings: the message alone is rejected, not its coil
 
 
-def decode_event(message: bytes) -> ChunkEvent | EventFault:
-    """Decode one CloudEvent in structured JSON mode.
+Decoded = tuple[ChunkEvent, ...] | EventFault
+Decoder = Callable[[bytes | None, Headers], Decoded]
+
+
+def decoder(names: FieldNames | None) -> Decoder:
+    """`decode_message` for a plant's own names of fields; without any it is the function itself."""
+    return decode_message if names is None else partial(decode_message, names=names)
+
+
+def decode_message(value: bytes | None, headers: Headers = (), names: FieldNames | None = None) -> Decoded:
+    """Decode one message: CloudEvents 1.0 in Kafka's binary mode or in structured JSON, data in JSON or Arrow.
 
     Only the envelope and the coil are looked at; `parse_event` and the assembly look at the readings.
+
+    Args:
+        value: the message; None is a tombstone.
+        headers: of the message; none for a line of a file, which is in structured mode.
+        names: how the plant names the fields; None: as the contract does.
+
+    Returns:
+        One event, or as many as an Arrow payload has rows; else what is wrong. It raises nothing.
     """
-    try:
-        event = _json(message)
-    except orjson.JSONDecodeError as error:
-        what = "not UTF-8" if "utf" in str(error).lower() else f"no JSON ({error})"
-        return EventFault(key=None, error=f"the message is {what}", remedy="send one whole CloudEvent a line")
-    try:
-        kind, version, data = event["type"], event["specversion"], event["data"]
-        key = CoilKey(plant=data["plant"], coil_id=data["coil_id"])
-    except (KeyError, TypeError, IndexError):
-        return EventFault(
-            key=None,
-            error="the message is no CloudEvent with specversion, type and data that name plant and coil_id",
-            remedy="compare it with the examples in schemas/examples",
-        )
-    if version != "1.0":
-        return EventFault(
-            key=_known(key), error=f"specversion is {version!r}, expected '1.0'", remedy="send CloudEvents 1.0"
-        )
-    if not isinstance(kind, str) or kind not in _TYPES:
-        return EventFault(
-            key=_known(key),
-            error=f"type {kind!r} is none of {', '.join(_TYPES)}",
-            remedy="send it to its own topic",
-            aside=True,
-        )
-    if not _known(key):
-        return EventFault(
-            key=None,
-            error="plant and coil_id must be text of printable signs",
-            remedy="quote them in the JSON, and leave control characters out",
-        )
-    return ChunkEvent(type=kind, key=key, data=data)
+    attributes = dict(headers)
+    if value is not None and len(value) <= MOST_DATA_BYTES:
+        try:
+            kind, data = _binary(value, attributes) if attributes else _plain(value)
+            if names is not None:
+                data = renamed(data, kind, names)
+            plant, coil_id = data["plant"], data["coil_id"]
+            if (
+                plant.isprintable()
+                and coil_id.isprintable()
+                and 0 < len(plant) <= _MOST_NAME
+                and 0 < len(coil_id) <= _MOST_NAME
+            ):
+                return (ChunkEvent(kind, CoilKey(plant=plant, coil_id=coil_id), data),)
+        except _UNFIT:
+            pass  # the careful look says what it is
+    return _carefully(value, attributes, names)
 
 
-def parse_event(event: ChunkEvent, contract: type[Contract]) -> Contract | tuple[str, str]:
+def parse_event(event: ChunkEvent, contract: type[Contract]) -> Contract | Fault:
     """Read an event's data by its contract: the model where it fits, else (error, remedy)."""
     try:
         return contract.model_validate(event.data)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = str(first["msg"]).removeprefix("Value error, ")
-        message = message.replace("Tuple should have", "has to have").replace("items after validation", "values")
-        what = f"{field}: {message}, got {str(first['input'])[:60]}" if field else message
+        what = first_fault(error).sentence()
         return f"a {event.type} event is wrong: {what}", f"compare it with schemas/examples/{event.type}.json"
 
 
-def check_events(content: bytes) -> list[tuple[int | None, str | None]]:
-    """Hold every event of a file against the published contracts.
+def structured_line(value: bytes | None, headers: Headers) -> bytes:
+    """Any message as one line without its end: a CloudEvent in structured JSON, that reads back as the message would.
 
-    Args:
-        content: one event over any number of lines, or one a line.
-
-    Returns:
-        Line (None where the whole file is one event) and what is wrong with the event there, None where nothing is.
+    Data in JSON stand there byte for byte, others as base64.
     """
-    try:
-        orjson.loads(content)
-    except orjson.JSONDecodeError:
-        lines = enumerate(content.splitlines(), start=1)
-        return [(number, _event_fault(line)) for number, line in lines if line.strip()]
-    return [(None, _event_fault(content))]
+    attributes = dict(headers)
+    if value is not None and is_structured(attributes):
+        one_line = b"\n" not in value and b"\r" not in value
+        if one_line or is_json(value):
+            return value if one_line else on_one_line(value)
+    envelope: dict[str, object] = {
+        name.removeprefix("ce_"): as_text(given) for name, given in headers if name.startswith("ce_")
+    }
+    for name in ("data", "data_base64", "datacontenttype"):
+        envelope.pop(name, None)
+    media = as_text(attributes.get("content-type"))
+    if media:
+        envelope["datacontenttype"] = media
+    if value is None:
+        return orjson.dumps(envelope)
+    if holds_json(media_type(media) or JSON) and is_json(value):
+        return orjson.dumps(envelope | {"data": orjson.Fragment(on_one_line(value))})
+    return orjson.dumps(envelope | {"data_base64": b64encode(value).decode()})
 
 
-def _event_fault(message: bytes) -> str | None:
-    try:
-        EVENT.validate_json(message)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:])  # the first part names the type
-        return f"{field + ': ' if field else ''}{first['msg']}, got {str(first['input'])[:60]}"
-    return None
+def _binary(value: bytes, attributes: Mapping[str, bytes]) -> tuple[str, dict[str, Any]]:
+    """Type and data of a message in binary mode as nearly all are; raises one of _UNFIT for any other."""
+    kind, prefix = _EXPECTED[attributes["ce_type"]]
+    if (
+        attributes["ce_specversion"] != b"1.0"
+        or attributes.get("content-type", _JSON) != _JSON
+        or not attributes.get("ce_dataschema", prefix).startswith(prefix)
+    ):
+        raise ValueError("not as nearly all are")
+    return kind, orjson.loads(value)
 
 
-def _json(message: bytes) -> dict[str, Any]:
-    """JSON, or what Python and others write for it: a NaN then reaches the coil, which is rejected with its place."""
-    event: dict[str, Any]
-    try:
-        event = orjson.loads(message)
-    except orjson.JSONDecodeError as fault:
-        if b"NaN" not in message and b"Infinity" not in message:
-            raise
-        try:
-            event = json.loads(message)
-        except ValueError:
-            raise fault from None
-    return event
+def _plain(value: bytes) -> tuple[str, dict[str, Any]]:
+    """The same of a line in structured mode."""
+    event = orjson.loads(value)
+    kind = event["type"]
+    if (
+        kind not in TYPES
+        or event["specversion"] != "1.0"
+        or event.get("datacontenttype", JSON) != JSON
+        or version_fault(kind, event.get("dataschema"))
+        or "data_base64" in event
+    ):
+        raise ValueError("not as nearly all are")
+    return kind, event["data"]
 
 
-def _known(key: CoilKey) -> CoilKey | None:
-    named = all(isinstance(name, str) and name.isprintable() for name in (key.plant, key.coil_id))
-    return key if named else None
+def _carefully(value: bytes | None, attributes: Mapping[str, bytes], names: FieldNames | None) -> Decoded:
+    envelope = _opened(value, attributes)
+    if not isinstance(envelope, Envelope):
+        return _unread(*envelope)
+    rows = event_rows(envelope, names)
+    key = None if isinstance(rows, tuple) else _key(rows[0])
+    fault = _envelope_fault(envelope)
+    if fault is not None and rows is not NO_EVENT:
+        other = isinstance(envelope.kind, str) and envelope.kind not in TYPES and envelope.version == "1.0"
+        return EventFault(key=key, error=fault[0], remedy=fault[1], aside=other)
+    if isinstance(rows, tuple):
+        return _unread(*rows)
+    if key is None:
+        return _unread(_key_fault(rows[0]), "write both as text in quotes")
+    return tuple([ChunkEvent(str(envelope.kind), key, row) for row in rows])
+
+
+def _opened(value: bytes | None, attributes: Mapping[str, bytes]) -> Envelope | Fault:
+    if value is None:
+        return "the message has no value", "send events only; a tombstone deletes no coil"
+    if len(value) > MOST_DATA_BYTES + (_MOST_ENVELOPE_BYTES if is_structured(attributes) else 0):
+        return (
+            f"the message has {len(value) / 2**20:.1f} MiB, at most {MOST_DATA_BYTES // 2**20} MiB are read",
+            "send one event, or the rows of one coil, a message",
+        )
+    return read_envelope(value, attributes)
+
+
+def _unread(error: str, remedy: str) -> EventFault:
+    return EventFault(key=None, error=error, remedy=remedy)
+
+
+def _envelope_fault(envelope: Envelope) -> Fault | None:
+    if envelope.version != "1.0":
+        return f"specversion is {shown(envelope.version)}, expected '1.0'", "send CloudEvents 1.0"
+    if not isinstance(envelope.kind, str) or envelope.kind not in TYPES:
+        return f"type {shown(envelope.kind)} is none of {', '.join(TYPES)}", "send it to its own topic"
+    return version_fault(envelope.kind, envelope.schema)
+
+
+def _key(data: Mapping[str, Any]) -> CoilKey | None:
+    plant, coil_id = data["plant"], data["coil_id"]
+    named = all(isinstance(n, str) and n.isprintable() and 0 < len(n) <= _MOST_NAME for n in (plant, coil_id))
+    return CoilKey(plant=plant, coil_id=coil_id) if named else None
+
+
+def _key_fault(data: Mapping[str, Any]) -> str:
+    got = " and ".join(shown(data[name]) or "an object" for name in ("plant", "coil_id"))
+    return f"plant and coil_id must be text of 1 to {_MOST_NAME} printable signs, got {got}"

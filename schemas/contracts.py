@@ -16,10 +16,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from schemas.channels import CHANNELS, CONTRACTS, EVENT_TYPES, Channel
+from schemas.versions import CONTRACT_VERSION, dataschema
 
 PUBLISHED = Path(__file__).parent / "published"
 EXAMPLES = Path(__file__).parent / "examples"
-CONTRACT_VERSION = "1.0.0"  # raised by hand: minor where fields are added, major where old messages would be refused
 _ENVELOPE = ("specversion", "id", "source", "type", "subject", "time", "dataschema")
 
 
@@ -36,7 +36,7 @@ def json_schema(name: str) -> dict[str, Any]:
     schema = CONTRACTS[name].model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:coilflow:{name}:{CONTRACT_VERSION}",
+        "$id": dataschema(name),
         **schema,
     }
 

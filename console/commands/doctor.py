@@ -15,7 +15,7 @@ from rich.text import Text
 
 from console.output import out
 from flows.serving import serving_ensemble
-from processors.decode import check_events
+from processors.check_events import check_events
 from schemas.errors import CoilflowError, StoreError, UsageError
 from schemas.settings import SETTINGS_FILE, Settings, load_settings
 from store.connection import connect, describe
@@ -68,13 +68,11 @@ def _check_events(file: Path) -> int:
         content = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror})", remedy="name a file of events") from error
-    faults = check_events(content)
-    for line, fault in faults:
-        where = f"line {line}: " if line else ""
-        out.print(
-            Text(f"{file}: {where}{'right' if fault is None else fault}", style="green" if fault is None else "red")
-        )
-    return 1 if any(fault for _, fault in faults) or not faults else 0
+    checked = check_events(content)
+    for place, fault, what in checked:
+        where = f"{place}: " if place else ""
+        out.print(Text(f"{file}: {where}{fault or what}", style="red" if fault else "green"))
+    return 1 if any(fault for _, fault, _ in checked) or not checked else 0
 
 
 def _findings(settings: Settings) -> Iterator[tuple[str, str, str]]:

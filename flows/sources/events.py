@@ -14,7 +14,8 @@ from flows.sources.columns import grouped
 from flows.sources.spill import gathered, is_contiguous, parts_for, whole_groups
 from processors.assemble import Assembled
 from processors.chunks import CoilEvents, coils_from_events
-from processors.decode import ChunkEvent, EventFault, decode_event
+from processors.decode import Decoder, EventFault, decoder
+from processors.event_rows import FieldNames
 from schemas.coils import CoilKey, Origin
 from schemas.rejects import Reject
 
@@ -24,26 +25,31 @@ _KEY = "_key"
 _SEPARATOR = "\x1f"
 
 
-def read_events(path: Path) -> Iterator[Assembled]:
+def read_events(path: Path, names: FieldNames | None = None) -> Iterator[Assembled]:
     """Assemble the coils of an events file, block by block, in memory that does not grow with their number.
 
     Where the events of a coil do not stand together they are sorted on disk. A line that names no coil, or is of a type
     that carries no readings, is a reject of its own; one that names its coil but breaks its contract rejects the coil.
+
+    Args:
+        path: the file.
+        names: how the plant names the fields of its events; None: as the contract does.
     """
+    decode = decoder(names)
     rejects: list[Reject] = []
-    batches: Iterator[pa.RecordBatch] = _lines(path, rejects)
-    with closing(_lines(path, [])) as scan:
+    batches: Iterator[pa.RecordBatch] = _lines(path, rejects, decode)
+    with closing(_lines(path, [], decode)) as scan:
         together = is_contiguous(batch.column(_KEY) for batch in scan)
     if not together:
         batches = gathered(batches, key=_KEY, parts=parts_for(path.stat().st_size))
     for block in whole_groups(batches, key=_KEY, at_most=_MAX_EVENTS + 1):
-        yield _assembled(block, path.name)
+        yield _assembled(block, path.name, decode)
         yield Assembled(rejects=tuple(rejects))
         rejects.clear()
     yield Assembled(rejects=tuple(rejects))
 
 
-def _lines(path: Path, rejects: list[Reject]) -> Generator[pa.RecordBatch]:
+def _lines(path: Path, rejects: list[Reject], decode: Decoder) -> Generator[pa.RecordBatch]:
     """Lines that name a coil, with its key; the others go to `rejects`."""
     with path.open("rb") as handle:
         if handle.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
@@ -54,7 +60,8 @@ def _lines(path: Path, rejects: list[Reject]) -> Generator[pa.RecordBatch]:
             for number, line in chunk:
                 if not line.strip():
                     continue
-                event = decode_event(line)
+                found = decode(line, ())
+                event = found if isinstance(found, EventFault) else found[0]
                 if isinstance(event, EventFault) and (event.aside or event.key is None):
                     rejects.append(
                         Reject(
@@ -79,7 +86,7 @@ def _lines(path: Path, rejects: list[Reject]) -> Generator[pa.RecordBatch]:
             )
 
 
-def _assembled(block: pa.RecordBatch, name: str) -> Assembled:
+def _assembled(block: pa.RecordBatch, name: str, decode: Decoder) -> Assembled:
     keys, coil = grouped(block.column(_KEY))
     starts = np.searchsorted(coil, np.arange(len(keys) + 1))
     lines, numbers = block.column("line").to_pylist(), block.column("number").to_pylist()
@@ -87,8 +94,8 @@ def _assembled(block: pa.RecordBatch, name: str) -> Assembled:
     for i, key in enumerate(keys):
         mine = lines[starts[i] : starts[i + 1]]
         plant, coil_id = key.decode().split(_SEPARATOR, 1)
-        decoded = [decode_event(line) for line in mine]
-        faults = [(e.error, e.remedy) for e in decoded if isinstance(e, EventFault)]
+        decoded = [decode(line, ()) for line in mine]
+        faults = [(found.error, found.remedy) for found in decoded if isinstance(found, EventFault)]
         if len(mine) > _MAX_EVENTS:
             faults.append(
                 (f"the coil has more than {_MAX_EVENTS} events", "check its coil_id: many coils seem to share it")
@@ -97,7 +104,7 @@ def _assembled(block: pa.RecordBatch, name: str) -> Assembled:
             CoilEvents(
                 key=CoilKey(plant=plant, coil_id=coil_id),
                 origin=Origin(place=f"{name}, line {numbers[starts[i]]}", original=partial(b"".join, mine)),
-                events=tuple(e for e in decoded if isinstance(e, ChunkEvent)),
+                events=tuple(e for found in decoded if not isinstance(found, EventFault) for e in found),
                 fault=faults[0] if faults else None,
             )
         )

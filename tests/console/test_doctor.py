@@ -100,7 +100,7 @@ def test_each_wrong_event_of_a_file_is_named_by_its_line(coilflow: Coilflow, pla
     said = ran.out.replace("\n", " ")
     assert "line 1: right" in said
     assert "line 2: data.face" in said
-    assert "line 3: Invalid JSON" in said
+    assert "line 3: it is no JSON" in said
 
 
 def test_an_event_file_that_is_not_there_is_wrong_use(coilflow: Coilflow) -> None:
