@@ -175,6 +175,8 @@ def _batch(rows: ChunkRows, headers: tuple[CoilHeader, ...], count: IntArray) ->
         found = list(header.reasons)
         if missing[i].any():
             found.append(Reason.MISSING_ROWS.of(_missing(missing[i], expected[2 * i : 2 * i + 2])))
+        if header.rows_per_face and count[2 * i : 2 * i + 2].max() > header.rows_per_face:
+            found.append(Reason.EXTRA_ROWS.of(_extra(header.rows_per_face, count[2 * i : 2 * i + 2])))
         if i in stuck:
             found.append(Reason.GAUGE_STUCK.of(", ".join(stuck[i])))
         reasons.append(tuple(found))
@@ -194,6 +196,12 @@ def _missing(missing: IntArray, expected: IntArray) -> str:
     """Such as "2 of 61 top, 1 of 61 bottom"."""
     counted = zip(missing.tolist(), expected.tolist(), FACES, strict=True)
     return ", ".join(f"{lost} of {rows} {face}" for lost, rows, face in counted if lost)
+
+
+def _extra(promised: int, count: IntArray) -> str:
+    """Such as "coil.ended promised 60 a face, 61 top, 61 bottom came"."""
+    came = ", ".join(f"{rows} {face}" for rows, face in zip(count.tolist(), FACES, strict=True))
+    return f"coil.ended promised {promised} a face, {came} came"
 
 
 def _revisions(rows: ChunkRows, headers: Sequence[CoilHeader], face_start: IntArray) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from schemas.verdicts import Reason
 
 _FACE = {face: i for i, face in enumerate(FACES)}
 _ORDER_FIELDS = set(Order.model_fields)
-_BROKEN = (KeyError, TypeError, ValueError)
+_BROKEN = (KeyError, TypeError, ValueError, OverflowError)
+_NUMBERS = {int, float}
 _ODD_CHUNK = ("a coil.chunk event holds readings that are no numbers", "send nine numbers in g/m²")
 
 
@@ -81,10 +83,13 @@ def _rows(events: Sequence[tuple[int, ChunkEvent]]) -> ChunkRows:
     """Columns of the chunks; raises one of _BROKEN where one breaks its contract."""
     chunks: list[tuple[int, dict[str, Any]]] = [(i, event.data) for i, event in events]
     size = len(chunks)
-    mean = np.array([data["mean_g_m2"] for _, data in chunks], dtype=np.float64).reshape(size, SENSORS_PER_FACE)
+    means, places = [data["mean_g_m2"] for _, data in chunks], [data["position"] for _, data in chunks]
+    spreads = [data.get("std_g_m2") for _, data in chunks]
+    _refuse_other_than_numbers(means, [nine for nine in spreads if nine is not None], places)
+    mean = np.array(means, dtype=np.float64).reshape(size, SENSORS_PER_FACE)
     zeros = [0.0] * SENSORS_PER_FACE
-    std = np.array([data.get("std_g_m2") or zeros for _, data in chunks], dtype=np.float64)
-    position = np.array([data["position"] for _, data in chunks], dtype=np.float64)
+    std = np.array([zeros if nine is None else nine for nine in spreads], dtype=np.float64)
+    position = np.array(places, dtype=np.float64)
     if not np.isfinite(position).all():
         raise ValueError("a position is no number")
     return ChunkRows(
@@ -94,6 +99,13 @@ def _rows(events: Sequence[tuple[int, ChunkEvent]]) -> ChunkRows:
         mean_g_m2=mean,
         std_g_m2=std.reshape(size, SENSORS_PER_FACE),
     )
+
+
+def _refuse_other_than_numbers(means: list[Any], spreads: list[Any], places: list[Any]) -> None:
+    """NumPy would take true for 1 and "70" for 70; an absent reading is NaN, which its coil is told with its place."""
+    types = set(map(type, chain.from_iterable(chain(means, spreads)))) - {type(None)} | set(map(type, places))
+    if not types <= _NUMBERS:
+        raise TypeError("a reading or a position is no number")
 
 
 def _sound_chunks(

@@ -20,7 +20,9 @@ Text = Annotated[str, Field(max_length=4000, pattern=_NO_NUL)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Mass = Annotated[float, Field(ge=0)]  # g/m²
 Length = Annotated[float, Field(ge=0)]  # m
-NineMasses = Annotated[tuple[Mass, ...], Field(min_length=9, max_length=9)]
+NineMasses = Annotated[  # true and "70" are no readings
+    tuple[Annotated[float, Field(ge=0, strict=True)], ...], Field(min_length=9, max_length=9)
+]
 
 
 class _Data(BaseModel):
@@ -46,7 +48,7 @@ class CoilChunk(_Data):
     plant: Name
     coil_id: Name
     face: Face
-    position: float  # along the strip: the plant's TILEID, or m
+    position: Annotated[float, Field(strict=True)]  # along the strip: the plant's TILEID, or m
     mean_g_m2: NineMasses
     min_g_m2: NineMasses | None = None
     max_g_m2: NineMasses | None = None

@@ -22,6 +22,7 @@ class Reason(StrEnum):
 
     DOUBT = "doubt"
     MISSING_ROWS = "missing_rows"
+    EXTRA_ROWS = "extra_rows"
     LITTLE_OBSERVED = "little_observed"
     GAUGE_STUCK = "gauge_stuck"
     CLIPPED_CELLS = "clipped_cells"

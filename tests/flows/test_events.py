@@ -86,6 +86,13 @@ def test_rows_that_the_end_promises_and_that_never_came_are_said(assess_events: 
     assert judged.verdict.observed == pytest.approx(12 / 15)
 
 
+def test_rows_beyond_those_that_the_end_promises_are_said(assess_events: Assess) -> None:
+    events = all_events()
+    event_of(events, "2", "coil.ended")["data"]["rows_per_face"] = 11
+    (_, judged, _) = assess_events(events).coils
+    assert judged.verdict.reasons == ("extra_rows: coil.ended promised 11 a face, 12 top, 12 bottom came",)
+
+
 def test_a_message_of_a_type_that_we_do_not_know_is_set_aside_and_its_coil_is_judged(assess_events: Assess) -> None:
     events = all_events()
     events.insert(40, {**event_of(events, "2", "coil.ended"), "type": "coil.weighed"})
@@ -138,6 +145,13 @@ def _no_position(data: Cells) -> None:
         (_set("face", ["top"]), "face: Input should be 'top' or 'bottom'"),
         (_set("mean_g_m2", "many"), "mean_g_m2: Input should be a valid tuple"),
         (_set("mean_g_m2", None), "mean_g_m2: Input should be a valid tuple"),
+        (_set("mean_g_m2", [True] * 9), "mean_g_m2.0: Input should be a valid number, got True"),
+        (_set("mean_g_m2", [110.0] * 8 + [False]), "mean_g_m2.8: Input should be a valid number, got False"),
+        (_set("mean_g_m2", [110.0] * 8 + ["70"]), "mean_g_m2.8: Input should be a valid number, got '70'"),
+        (_set("mean_g_m2", [[110.0] * 9]), "mean_g_m2.0: Input should be a valid number, got [110.0, "),
+        (_set("mean_g_m2", [float("nan")] * 8 + [10**400]), "mean_g_m2.0: Input should be a finite number, got nan"),
+        (_set("position", True), "position: Input should be a valid number, got True"),
+        (_set("std_g_m2", []), "std_g_m2: has to have at least 9 values"),
         (_set("std_g_m2", [1.0] * 8), "std_g_m2: has to have at least 9 values"),
         (_set("std_g_m2", [-1.0] * 9), "the standard deviation is no number from 0 up"),
     ],
