@@ -39,8 +39,17 @@ class Bundle:
     golden: bytes
 
     def p_nok(self, matrix: Float32Array) -> FloatArray:
-        """Probability of NOK, float64 [N] in [0, 1], of matrices float32 [N, 264, 18] on the member's scale."""
-        (scores,) = self.session.run([OUTPUT], {INPUT: np.ascontiguousarray(matrix)})
+        """Probability of NOK, float64 [N] in [0, 1], of matrices float32 [N, 264, 18] on the member's scale.
+
+        Raises:
+            BundleError: ONNX Runtime fails, as for want of memory.
+        """
+        try:
+            (scores,) = self.session.run([OUTPUT], {INPUT: np.ascontiguousarray(matrix)})
+        except Exception as error:  # onnxruntime's own classes share no base but Exception
+            raise BundleError(
+                f"{self.folder}: ONNX Runtime fails ({error})", remedy="free memory, or " + _REBUILD
+            ) from error
         return np.asarray(scores, dtype=np.float64)
 
     def verify(self) -> float:

@@ -31,8 +31,10 @@ class OpenCoil:
     first_offset: int = -1
     last_offset: int = -1
     last_ms: int = 0
+    last_timestamp_ms: int = 0  # of the broker
     fault: tuple[str, str] | None = None
     messages: list[Message] = field(default_factory=list)
+    noted: bool = False  # the database knows that it is open
     warned: bool = False
     _events: list[ChunkEvent] = field(default_factory=list)
     _rows: dict[Any, dict[str, Any]] = field(default_factory=dict)  # by face and position

@@ -26,12 +26,19 @@ class LogMessage:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the messages that were read: `consumed = applied + duplicate + dead`."""
+    """What was read and what became of it; both differences are always 0 (conservation)."""
 
     consumed: int = 0
     applied: int = 0
     duplicate: int = 0
     dead: int = 0
+    coils_seen: int = 0  # opened here, once a revision
+    coils_done: int = 0  # decided or refused
+
+    @property
+    def unaccounted_messages(self) -> int:
+        """Messages that were read and neither applied, nor known, nor refused."""
+        return self.consumed - self.applied - self.duplicate - self.dead
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,6 +62,8 @@ class PartitionLog:
     def restore(self, parked: OpenCoil) -> None:
         """Take a parked coil up again; its messages up to its last offset are skipped."""
         parked.holds_from = None
+        parked.noted = True
+        self.tally.coils_seen += 1
         self.open[parked.key] = parked
 
     def strangers(self, messages: Iterable[LogMessage]) -> set[CoilKey]:
@@ -102,7 +111,10 @@ class PartitionLog:
                 late[key] = coil
                 continue
             tally.applied += 1
-            self.open[key] = coil
+            coil.last_timestamp_ms = one.timestamp_ms
+            if key not in self.open:
+                tally.coils_seen += 1
+                self.open[key] = coil
         return rejects
 
     def due(self, rules: StreamSettings) -> list[OpenCoil]:
@@ -132,6 +144,12 @@ class PartitionLog:
     def close(self, coil: OpenCoil) -> None:
         """Forget a coil that is stored now."""
         del self.open[coil.key]
+        self.tally.coils_done += 1
+
+    @property
+    def unaccounted_coils(self) -> int:
+        """Coils that were seen and are neither open nor done with."""
+        return self.tally.coils_seen - self.tally.coils_done - len(self.open)
 
     def forget_settled(self) -> None:
         """Drop what no re-read needs any more: coils whose last message was read again."""

@@ -43,3 +43,7 @@ class NotOwnerError(StoreError):
 
 class BrokerError(CoilflowError):
     """A Kafka or MQTT broker cannot be reached, or refused."""
+
+
+class LogError(CoilflowError):
+    """The log is not what the database knows of it, or is not there: reading on would lose coils."""

@@ -1,0 +1,69 @@
+"""The Kafka host: `run` assesses the coils of the topic until it is told to stop."""
+
+import os
+import random
+import socket
+import threading
+import uuid
+
+import structlog
+from kafka.errors import KafkaError
+
+from flows.kafka.database import Database, backoff_s
+from flows.kafka.session import Session
+from processors.decode import Decoder
+from processors.score import Scorer
+from schemas.errors import BrokerError, NotOwnerError
+from schemas.settings import Settings
+
+log = structlog.get_logger("coilflow.kafka")
+
+
+def run_worker(
+    settings: Settings,
+    ensemble: Scorer,
+    decode: Decoder,
+    *,
+    dsn: str,
+    instance_id: str | None,
+    stop: threading.Event,
+) -> None:
+    """Assess the coils of `settings.kafka.chunks_topic` until `stop` is set: one verdict a revision of a coil.
+
+    Any number of workers may run, start, stop and die; each has partitions of its own. A worker that another was put
+    in place of, because it was frozen or cut off, drops what it holds and joins the group anew.
+
+    Args:
+        settings: brokers, topic, rules of the stream, tolerance profiles, destinations.
+        ensemble: scores every batch.
+        decode: reads a message.
+        dsn: of a database of this version.
+        instance_id: makes this worker a static member, which gets the same partitions after a quick restart.
+        stop: set to end.
+
+    Raises:
+        BrokerError: the brokers cannot be reached at the start.
+        LogError: the topic is not there, or ends before a stored position.
+        StoreError: the database cannot be reached at the start, or refused for good.
+    """
+    owner = instance_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    database = Database(dsn, application_name=f"coilflow worker {owner}"[:63])
+    failures, joined = 0, False
+    try:
+        database.connection()
+        while not stop.is_set():
+            try:
+                session = Session(settings, ensemble, database, decode, owner=owner, instance_id=instance_id)
+                failures, joined = 0, True
+                session.run(stop)
+            except NotOwnerError as error:
+                log.warning("starting over", why=str(error))
+            except (KafkaError, BrokerError) as error:
+                if not joined:
+                    raise
+                failures += 1
+                wait_s = backoff_s(failures, jitter=random.random())  # noqa: S311 - not a secret
+                log.warning("starting over", why=str(error), again_in_s=round(wait_s, 1))
+                stop.wait(wait_s)
+    finally:
+        database.close()
