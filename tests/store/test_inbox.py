@@ -1,0 +1,246 @@
+"""Events without Kafka are stored once, wait for their coil's end, and are judged by one process alone."""
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+
+from flows.inbox import InboxJudge, Looked, judge_due
+from processors.decode import decode_message
+from schemas.coils import CoilKey
+from schemas.errors import StoreUnavailableError
+from schemas.settings import Settings
+from schemas.stream_settings import StreamSettings
+from store.coils import counts
+from store.connection import Connection, connect
+from store.inbox import InboxEvent, coil_state, has_inbox_coil, store_events, take_coils
+from store.verdicts import verdict_of
+from tests.flows.given import Given, coil, events_of
+from tests.flows.judging import MeanScorer
+from tests.waiting import wait_until
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+QUICK = Settings(stream=StreamSettings(settle_s=0.001, deadline_s=0.001))
+SLOW = Settings()
+
+
+def inbox_event(event: dict[str, Any]) -> InboxEvent:
+    return InboxEvent(
+        key=CoilKey(plant=event["data"]["plant"], coil_id=event["data"]["coil_id"]),
+        source=event["source"],
+        event_id=event["id"],
+        is_end=event["type"] == "coil.ended",
+        event=orjson.dumps(event),
+    )
+
+
+def send(connection: Connection, events: Sequence[dict[str, Any]], settings: Settings = SLOW) -> tuple[bool, ...]:
+    return store_events(connection, [inbox_event(event) for event in events], settings.stream)
+
+
+def judge(connection: Connection, settings: Settings = SLOW, up_since: datetime = LONG_AGO) -> tuple[int, int, int]:
+    looked = judge_due(connection, MeanScorer(), settings, decode=decode_message, up_since=up_since)
+    return looked.judged, looked.rejected, looked.postponed
+
+
+def judge_quickly(connection: Connection) -> Looked:
+    """Judge by the quick rules, once what is there is due."""
+    done: list[Looked] = []
+
+    def look() -> bool:
+        done.append(judge_due(connection, MeanScorer(), QUICK, decode=decode_message, up_since=LONG_AGO))
+        return done[-1].taken > done[-1].postponed
+
+    wait_until(look)
+    return done[-1]
+
+
+def revision(connection: Connection, given: Given) -> tuple[str, str | None]:
+    stored = verdict_of(connection, CoilKey(plant="linz", coil_id=given.coil_id))
+    assert stored is not None
+    return stored.verdict.revision, stored.verdict.supersedes
+
+
+def test_a_whole_coil_is_judged_at_once_and_leaves_the_inbox(connection: Connection) -> None:
+    assert all(send(connection, events_of(coil("7"))))
+    state = coil_state(connection, CoilKey(plant="linz", coil_id="7"))
+    assert state is not None
+    assert state.state == "open"
+    assert judge(connection) == (1, 0, 0)
+    found = counts(connection)
+    assert (found.decided, found.open, found.verdicts) == (1, 0, 1)
+    assert not has_inbox_coil(connection, CoilKey(plant="linz", coil_id="7"))
+
+
+def test_an_event_sent_twice_is_stored_once_before_and_after_the_verdict(connection: Connection) -> None:
+    events = events_of(coil("7"))
+    assert send(connection, [events[0], events[0], events[1]]) == (True, False, True)
+    assert send(connection, events[:3]) == (False, False, True)
+    assert all(send(connection, events[3:]))
+    judge(connection)
+    assert not any(send(connection, events))
+    assert not has_inbox_coil(connection, CoilKey(plant="linz", coil_id="7"))
+    assert counts(connection).verdicts == 1
+
+
+def test_the_same_id_from_another_source_is_another_event(connection: Connection) -> None:
+    event = events_of(coil("7"))[1]
+    assert send(connection, [event, event | {"source": "/plants/graz"}]) == (True, True)
+
+
+def test_a_coil_without_its_end_waits_for_its_deadline(connection: Connection) -> None:
+    send(connection, events_of(coil("7"))[:-1])
+    assert judge(connection) == (0, 0, 0)
+    send(connection, events_of(coil("8"))[:-1], QUICK)
+    listening = datetime.now(UTC) + timedelta(hours=1)
+    wait_until(lambda: judge(connection, QUICK, up_since=listening) == (0, 0, 1))  # silence before it does not count
+    assert counts(connection).open == 2
+
+
+def test_a_silent_coil_is_judged_after_its_deadline_and_says_so(connection: Connection) -> None:
+    send(connection, events_of(coil("7"))[:-1], QUICK)
+    assert judge_quickly(connection).judged == 1
+    stored = verdict_of(connection, CoilKey(plant="linz", coil_id="7"))
+    assert stored is not None
+    assert any(reason.startswith("deadline") for reason in stored.verdict.reasons)
+
+
+def test_an_ended_coil_that_lacks_rows_settles_first(connection: Connection) -> None:
+    events = events_of(coil("7"))
+    send(connection, [*events[:5], *events[6:]])
+    assert judge(connection) == (0, 0, 1)
+    assert judge(connection) == (0, 0, 0)  # postponed
+    send(connection, [events[5]])
+    assert judge(connection) == (1, 0, 0)
+
+
+def test_a_late_chunk_makes_a_superseding_revision(connection: Connection) -> None:
+    events = events_of(coil("7"))
+    send(connection, [*events[:5], *events[6:]], QUICK)
+    assert judge_quickly(connection).judged == 1
+    first, _ = revision(connection, coil("7"))
+    assert send(connection, [events[5]], QUICK) == (True,)
+    assert judge_quickly(connection).judged == 1
+    second, supersedes = revision(connection, coil("7"))
+    assert (supersedes, counts(connection).duplicated) == (first, 0)
+    assert second != first
+
+
+def test_a_late_chunk_that_says_nothing_new_changes_nothing(connection: Connection) -> None:
+    events = events_of(coil("7"))
+    send(connection, events, QUICK)
+    judge_quickly(connection)
+    assert send(connection, [events[5] | {"id": "another"}], QUICK) == (True,)
+    assert judge_quickly(connection).unchanged == 1
+    assert counts(connection).verdicts == 1
+    assert not has_inbox_coil(connection, CoilKey(plant="linz", coil_id="7"))
+
+
+def test_a_refused_coil_is_a_dead_letter_with_its_events_and_may_be_sent_again(connection: Connection) -> None:
+    events = events_of(coil("7"))
+    other = {**events[1], "id": "x", "data": events[1]["data"] | {"mean_g_m2": [1.0] * 9}}
+    send(connection, [*events, other])
+    assert judge(connection) == (0, 1, 0)
+    state = coil_state(connection, CoilKey(plant="linz", coil_id="7"))
+    assert state is not None
+    assert state.state == "dead_lettered"
+    assert "disagree" in state.dead_letters[0].error
+    [row] = connection.execute("select original from coilflow.dead_letters").fetchall()
+    assert row["original"] == b"".join(orjson.dumps(event) + b"\n" for event in [*events, other])
+    assert all(send(connection, events))
+    assert judge(connection) == (1, 0, 0)
+
+
+def test_a_coil_in_other_hands_is_passed_over(connection: Connection, database: str) -> None:
+    for name in ("7", "8"):
+        send(connection, events_of(coil(name)))
+    with connect(database) as other, other.transaction():
+        assert take_coils(other, most=1) == (CoilKey(plant="linz", coil_id="7"),)
+        assert judge(connection) == (1, 0, 0)
+    assert judge(connection) == (1, 0, 0)
+    assert (counts(connection).verdicts, counts(connection).duplicated) == (2, 0)
+
+
+def test_several_judges_judge_each_coil_once(connection: Connection, database: str) -> None:
+    names = [str(i) for i in range(30)]
+    small = Settings(batch_coils=3, destinations=("kafka:coil.verdicts",))
+    for name in names:
+        send(connection, events_of(coil(name, rows=3)))
+    judged: list[int] = []
+
+    def work() -> None:
+        with connect(database) as mine:
+            while (looked := judge_due(mine, MeanScorer(), small, decode=decode_message, up_since=LONG_AGO)).taken:
+                judged.append(looked.judged)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = counts(connection)
+    assert sum(judged) == found.verdicts == found.outbox == found.decided == len(names)
+
+
+def test_an_event_that_comes_while_its_coil_is_judged_is_not_lost(connection: Connection, database: str) -> None:
+    events = events_of(coil("7"))
+    send(connection, [*events[:5], *events[6:]], QUICK)
+    sent = threading.Event()
+
+    def late() -> None:
+        with connect(database) as other:
+            send(other, [events[5]], QUICK)
+        sent.set()
+
+    thread = threading.Thread(target=late)
+    with connection.transaction():
+        assert judge_quickly(connection).judged == 1
+        thread.start()  # it waits for the coil
+        assert not sent.is_set()
+    thread.join()
+    assert judge_quickly(connection).judged == 1
+    _, supersedes = revision(connection, coil("7"))
+    assert supersedes is not None
+
+
+def test_a_coil_that_the_database_refuses_is_a_dead_letter_and_the_others_are_judged(connection: Connection) -> None:
+    for name in ("7", "8"):
+        send(connection, events_of(coil(name)))
+    connection.execute("alter table coilflow.readings add check (coil_id <> '7')")
+    assert judge(connection) == (1, 1, 0)
+    [row] = connection.execute("select coil_id, step from coilflow.dead_letters").fetchall()
+    assert row == {"coil_id": "7", "step": "store"}
+
+
+def test_a_judge_cut_off_from_the_database_judges_on_when_it_is_back(connection: Connection, database: str) -> None:
+    service = InboxJudge(database, MeanScorer(), SLOW, decode=decode_message)
+    service.start()
+    try:
+        for name in range(20):
+            send(connection, events_of(coil(str(name), rows=3)))
+            service.wake()
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and application_name = 'coilflow inbox'"
+            )
+        wait_until(lambda: counts(connection).decided == 20)
+    finally:
+        service.stop()
+    found = counts(connection)
+    assert (found.verdicts, found.duplicated, found.open) == (20, 0, 0)
+
+
+def test_a_connection_that_breaks_is_told_from_a_value_that_is_refused(database: str) -> None:
+    with connect(database) as connection:
+        connection.close()
+        with pytest.raises(StoreUnavailableError):
+            send(connection, events_of(coil("7")))
+    with connect(database) as connection, psycopg.connect(database, autocommit=True) as other:
+        send(connection, events_of(coil("7")))
+        other.execute("select pg_terminate_backend(%s)", (connection.info.backend_pid,))
+        with pytest.raises(StoreUnavailableError):
+            judge(connection)
