@@ -111,6 +111,15 @@ def load_settings() -> Settings:
         if not name:
             raise UsageError(f"settings: {what}", remedy=f"correct the environment or {SETTINGS_FILE}") from error
         raise UsageError(
-            f"setting {name}: {what} (got {first['input']!r})",
+            f"setting {name}: {what}{_got(first['type'], first['input'])}",
             remedy=f"correct COILFLOW_{name.upper().replace('.', '__')} or the line in {SETTINGS_FILE}",
         ) from error
+
+
+def _got(fault: str, value: object) -> str:
+    """The value as it was given, where a number or one of a few words was asked for: no secret is asked for so.
+
+    Others may hold one: a group with its passwords, a DSN, an address, a password under a misspelt name.
+    """
+    asked = fault.startswith(("int_", "float_", "bool_", "greater_than", "less_than")) or fault == "literal_error"
+    return f" (got {value!r})" if asked and isinstance(value, str | int | float) else ""
