@@ -1,15 +1,17 @@
 """Dead letters: what got no verdict, kept with its original bytes."""
 
 import hashlib
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
 from psycopg.rows import DictRow
 
-from schemas.rejects import Reject
+from schemas.coils import CoilKey
+from schemas.rejects import LogPlace, Reject
 from store.connection import Connection, store_errors
 from store.queries import query
 
@@ -25,6 +27,93 @@ class Kept:
     def from_row(cls, row: DictRow) -> "Kept":
         """Read the row of query `record_dead_letters`."""
         return cls(new=row["new"], repeated=row["repeated"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    """A dead letter without its bytes."""
+
+    dead_letter_id: int
+    fingerprint: str
+    key: CoilKey | None
+    whole_coil: bool  # False: one message, that may name a coil
+    step: str
+    error: str
+    remedy: str
+    place: str
+    topic: str | None  # of Kafka, with partition and offset; None where it came another way
+    partition: int | None
+    offset: int | None
+    state: str  # new, replayed, resolved or discarded
+    created_at: datetime
+    size_bytes: int
+
+    @classmethod
+    def from_row(cls, row: DictRow) -> "DeadLetter":
+        """Read a row of query `list_dead_letters` or `dead_letter`."""
+        same = ("dead_letter_id", "fingerprint", "whole_coil", "step", "error", "remedy", "place", "state")
+        return cls(
+            **{name: row[name] for name in (*same, "created_at", "size_bytes")},
+            key=None if row["coil_id"] is None else CoilKey(plant=row["plant"], coil_id=row["coil_id"]),
+            topic=row["kafka_topic"],
+            partition=row["kafka_partition"],
+            offset=row["kafka_offset"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeDeadLetter:
+    """A dead letter with its bytes."""
+
+    letter: DeadLetter
+    original: bytes
+    log: LogPlace | None  # with the message's key and headers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Which dead letters are meant; None: any."""
+
+    ids: tuple[int, ...] | None = None
+    plant: str | None = None
+    coil_id: str | None = None
+    step: str | None = None
+    state: str | None = None
+    topic: str | None = None
+    since: datetime | None = None
+
+
+def list_dead_letters(connection: Connection, wanted: Wanted, *, most: int | None = None) -> tuple[DeadLetter, ...]:
+    """Dead letters, newest first, `most` of them or all; raises StoreError where the database refuses."""
+    parameters = asdict(wanted) | {"ids": None if wanted.ids is None else list(wanted.ids), "most": most}
+    with store_errors("list dead letters"):
+        return tuple(map(DeadLetter.from_row, connection.execute(query("list_dead_letters"), parameters)))
+
+
+def dead_letter(connection: Connection, dead_letter_id: int) -> WholeDeadLetter | None:
+    """One dead letter, None where there is none of that id; raises StoreError where the database refuses."""
+    with store_errors(f"read dead letter {dead_letter_id}"):
+        row = connection.execute(query("dead_letter"), {"dead_letter_id": dead_letter_id}).fetchone()
+    if row is None:
+        return None
+    letter = DeadLetter.from_row(row)
+    log = None
+    if letter.topic is not None and letter.partition is not None and letter.offset is not None:
+        headers = tuple((name, b64decode(value)) for name, value in row["headers"])
+        log = LogPlace(
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+            key=row["kafka_key"],
+            headers=headers,
+        )
+    return WholeDeadLetter(letter=letter, original=row["original"], log=log)
+
+
+def mark_replayed(connection: Connection, dead_letter_id: int) -> None:
+    """Note that a dead letter was sent through again; raises StoreError where the database refuses."""
+    with store_errors(f"mark dead letter {dead_letter_id}"):
+        connection.execute(query("mark_replayed"), {"dead_letter_id": dead_letter_id})
 
 
 def record_dead_letters(connection: Connection, rejects: Sequence[Reject]) -> Kept:

@@ -1,18 +1,250 @@
-"""`coilflow deadletters`: what got no verdict."""
+"""`coilflow deadletters`: what got no verdict, and how to send it through again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from console.options import JsonOption
+from console.output import err, out, print_json
 from schemas.errors import UsageError
+from schemas.settings import Settings, load_settings
+from store.connection import Connection, connect
+from store.deadletters import DeadLetter, Wanted, WholeDeadLetter, dead_letter, list_dead_letters
+
+_STATES = ("new", "replayed", "resolved", "discarded")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SHOWN_BYTES = 4096
+
+PlantOption = Annotated[str | None, typer.Option("--plant", help="Only of this plant.")]
+CoilOption = Annotated[str | None, typer.Option("--coil", help="Only of this coil id.")]
+StepOption = Annotated[str | None, typer.Option("--step", help="Only refused by this step, e.g. decode.")]
+TopicOption = Annotated[str | None, typer.Option("--topic", help="Only from this Kafka topic.")]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="Only since then: 2026-11-20T06:00, or 2h, 3d ago.")
+]
+StateOption = Annotated[str | None, typer.Option("--state", help=f"Only in this state: {', '.join(_STATES)}.")]
 
 
-def list_() -> int:
-    """List dead letters."""
-    raise UsageError("deadletters list is not there yet", remedy="use a later version")
+def list_(
+    *,
+    plant: PlantOption = None,
+    coil: CoilOption = None,
+    step: StepOption = None,
+    state: StateOption = None,
+    topic: TopicOption = None,
+    since: SinceOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest first.")] = 100,
+    as_json: JsonOption = False,
+) -> int:
+    """List dead letters, newest first; exit 1 where there are none."""
+    wanted = _wanted(plant=plant, coil=coil, step=step, state=state, topic=topic, since=since)
+    with _database(load_settings()) as connection:
+        found = list_dead_letters(connection, wanted, most=limit)
+    if as_json:
+        for letter in found:
+            print_json(_as_object(letter))
+    elif found:
+        out.print(_table(found))
+    else:
+        out.print("no dead letter")
+    return 0 if found else 1
 
 
-def show() -> int:
-    """Show one dead letter."""
-    raise UsageError("deadletters show is not there yet", remedy="use a later version")
+def show(
+    dead_letter_id: Annotated[int, typer.Argument(metavar="ID")],
+    *,
+    original: Annotated[
+        Path | None, typer.Option("--original", metavar="FILE", help="Also write the bytes as they came to FILE.")
+    ] = None,
+) -> int:
+    """Show one dead letter: why, from where, its headers and its bytes."""
+    with _database(load_settings()) as connection:
+        whole = dead_letter(connection, dead_letter_id)
+    if whole is None:
+        err.print(f"there is no dead letter {dead_letter_id}; see `coilflow deadletters list`")
+        return 1
+    if original is not None:
+        original.write_bytes(whole.original)
+    facts = Table(show_header=False, box=None)
+    for name, value in _as_object(whole.letter).items():
+        facts.add_row(name, Text("" if value is None else str(value), overflow="fold"))
+    for name, value in _message_facts(whole):
+        facts.add_row(name, Text(value, overflow="fold"))
+    out.print(facts)
+    out.print()
+    out.print(Text(_readable(whole.original)), soft_wrap=True)
+    return 0
 
 
-def replay() -> int:
-    """Send dead letters through again."""
-    raise UsageError("deadletters replay is not there yet", remedy="use a later version")
+def replay(
+    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...")] = None,
+    *,
+    plant: PlantOption = None,
+    coil: CoilOption = None,
+    step: StepOption = None,
+    topic: TopicOption = None,
+    since: SinceOption = None,
+    all_new: Annotated[bool, typer.Option("--all", help="Every new one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also those of the IDs that were sent before.")] = False,
+) -> int:
+    """Send dead letters through again, by ID or by filter; exit 1 where nothing was sent.
+
+    What came from Kafka goes to its topic, key, headers and bytes as they were, and a header that names the dead
+    letter; anything else goes into the inbox. One that was sent before is not sent again.
+    """
+    from flows import deadletters as flow  # noqa: PLC0415 - listing needs no broker's client
+    from flows.mapping import decoder_of  # noqa: PLC0415
+
+    filters = _wanted(plant=plant, coil=coil, step=step, state="new", topic=topic, since=since)
+    if not ids and not all_new and filters == Wanted(state="new"):
+        raise UsageError("nothing says which dead letters", remedy="name ids, a filter such as --topic, or --all")
+    if again and not ids:
+        raise UsageError("--again needs ids", remedy="name those that are to be sent once more")
+    settings = load_settings()
+    decode = decoder_of(settings)
+    sent = 0
+    with _database(settings) as connection:
+        letters = list_dead_letters(connection, Wanted(ids=tuple(ids)) if ids else filters)[::-1]
+        _say_missing(ids or [], letters)
+        plans = (
+            (flow.planned(whole, decode, again=again) for whole in _whole(connection, letters))
+            if dry_run
+            else flow.replay(connection, letters, settings, decode, again=again)
+        )
+        for plan in plans:
+            verb = "not sent" if plan.refusal else ("would send" if dry_run else "sent")
+            out.print(Text(f"dead letter {plan.letter.dead_letter_id}: {verb}: {plan.sentence}"), soft_wrap=True)
+            sent += plan.refusal is None
+    out.print(f"{sent} {'would be sent' if dry_run else 'sent'}, {len(letters) - sent} not")
+    return 0 if sent else 1
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Connection]:
+    from store import embedded, migrations  # noqa: PLC0415 - an installation with a server of its own needs no other
+
+    if settings.database_dsn is None:
+        with embedded.embedded_postgres(settings.data_dir) as dsn:
+            migrations.migrate(dsn)
+            with connect(dsn) as connection:
+                yield connection
+        return
+    with connect(settings.database_dsn) as connection:
+        migrations.check_version(connection)
+        yield connection
+
+
+def _wanted(
+    *, plant: str | None, coil: str | None, step: str | None, state: str | None, topic: str | None, since: str | None
+) -> Wanted:
+    if state is not None and state not in _STATES:
+        raise UsageError(f"there is no state {state!r}", remedy=f"give one of {', '.join(_STATES)}")
+    return Wanted(plant=plant, coil_id=coil, step=step, state=state, topic=topic, since=_moment(since))
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        if text[-1:] in _UNITS and text[:-1].isdecimal():
+            return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--since {text!r} is no time", remedy="give 2026-11-20T06:00, or 90m, 2h, 3d") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _whole(connection: Connection, letters: tuple[DeadLetter, ...]) -> Iterator[WholeDeadLetter]:
+    for letter in letters:
+        whole = dead_letter(connection, letter.dead_letter_id)
+        if whole is not None:
+            yield whole
+
+
+def _say_missing(ids: list[int], letters: tuple[DeadLetter, ...]) -> None:
+    for missing in sorted(set(ids) - {letter.dead_letter_id for letter in letters}):
+        err.print(f"there is no dead letter {missing}")
+
+
+def _as_object(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.dead_letter_id,
+        "state": letter.state,
+        "plant": letter.key.plant if letter.key else None,
+        "coil_id": letter.key.coil_id if letter.key else None,
+        "whole_coil": letter.whole_coil,
+        "step": letter.step,
+        "error": letter.error,
+        "remedy": letter.remedy,
+        "place": letter.place,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "bytes": letter.size_bytes,
+        "created_at": letter.created_at.isoformat(),
+        "fingerprint": letter.fingerprint,
+    }
+
+
+def _table(letters: tuple[DeadLetter, ...]) -> Table:
+    table = Table(title=f"{len(letters)} dead letters", title_justify="left")
+    for name in ("id", "since", "state", "coil", "what", "step"):
+        table.add_column(name, no_wrap=name != "coil", overflow="fold")
+    table.add_column("error", overflow="fold", ratio=1)
+    for letter in letters:
+        coil = f"{letter.key.plant}/{letter.key.coil_id}" if letter.key else ""
+        cells = (
+            str(letter.dead_letter_id),
+            f"{letter.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            letter.state,
+            coil,
+            "coil" if letter.whole_coil and letter.key else "message",
+            letter.step,
+            letter.error,
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _message_facts(whole: WholeDeadLetter) -> list[tuple[str, str]]:
+    if whole.log is None:
+        return []
+    facts = [] if whole.log.key is None else [("key", _short(whole.log.key))]
+    return facts + [(f"header {name}", _short(value)) for name, value in whole.log.headers]
+
+
+def _short(value: bytes) -> str:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return f"0x{value.hex()}"
+    return text if text.isprintable() else f"0x{value.hex()}"
+
+
+def _readable(original: bytes) -> str:
+    """Text where it is text, else the bytes in hexadecimal; the first of many."""
+    head = original[:_SHOWN_BYTES]
+    more = (
+        f"\n… {len(original) - len(head)} more bytes; --original FILE writes all" if len(original) > len(head) else ""
+    )
+    try:
+        text = head.decode() if len(original) <= len(head) else head.decode(errors="ignore")
+        if original.decode(errors="strict") and all(sign.isprintable() or sign in "\r\n\t" for sign in text):
+            return text + more
+    except UnicodeDecodeError:
+        pass  # shown as bytes
+    rows = range(0, min(len(head), 512), 16)
+    lines = [f"{at:08x}  {head[at : at + 16].hex(' '):<47}  {_signs(head[at : at + 16])}" for at in rows]
+    hidden = len(original) - min(len(head), 512)
+    return "\n".join(lines) + (f"\n… {hidden} more bytes; --original FILE writes all" if hidden else "")
+
+
+def _signs(row: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)

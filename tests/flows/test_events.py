@@ -150,7 +150,7 @@ def _no_position(data: Cells) -> None:
         (_set("mean_g_m2", [110.0] * 8 + ["70"]), "mean_g_m2.8: Input should be a valid number, got '70'"),
         (_set("mean_g_m2", [[110.0] * 9]), "mean_g_m2.0: Input should be a valid number, got [110.0, "),
         (_set("mean_g_m2", [float("nan")] * 8 + [10**400]), "mean_g_m2.0: Input should be a finite number, got nan"),
-        (_set("position", True), "position: Input should be a valid number, got True"),
+        (_set("position", "5"), "position: Input should be a valid number, got '5'"),
         (_set("std_g_m2", []), "std_g_m2: has to have at least 9 values"),
         (_set("std_g_m2", [1.0] * 8), "std_g_m2: has to have at least 9 values"),
         (_set("std_g_m2", [-1.0] * 9), "the standard deviation is no number from 0 up"),
