@@ -1,13 +1,22 @@
 """Kafka clients from settings: the one place that knows their addresses, passwords, certificates and sizes."""
 
+import logging
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import AuthorizationError, KafkaError, KafkaTimeoutError, SaslAuthenticationFailedError
+from kafka.errors import (
+    AuthorizationError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    RequestTimedOutError,
+    SaslAuthenticationFailedError,
+)
+from kafka.net.compat import KafkaNetClient
 
 from schemas.errors import BrokerError
 from schemas.stream_settings import KafkaSettings
@@ -18,8 +27,10 @@ _ANSWER_TIMEOUT_S = 10.0  # until a broker answers a first request
 _FETCH_BYTES = 16 * 1024 * 1024
 _FETCH_PARTITION_BYTES = 2 * 1024 * 1024
 _RECORDS_PER_POLL = 5000
-_PATIENCE = "check COILFLOW_KAFKA__BOOTSTRAP_SERVERS and COILFLOW_KAFKA__SECURITY_PROTOCOL, and that the brokers run"
+_ADDRESS = "check COILFLOW_KAFKA__BOOTSTRAP_SERVERS and COILFLOW_KAFKA__SECURITY_PROTOCOL, and that the brokers run"
 _CREDENTIALS = "check COILFLOW_KAFKA__SASL_MECHANISM, COILFLOW_KAFKA__SASL_USERNAME and COILFLOW_KAFKA__SASL_PASSWORD"
+
+_Client = TypeVar("_Client")
 
 
 def consumer(
@@ -39,24 +50,22 @@ def consumer(
         BrokerError: no broker answers, or it refuses.
     """
     session_ms = round(kafka.session_timeout_s * 1000)
-    with broker_errors(kafka):
-        return KafkaConsumer(
-            **_connection(kafka),
-            group_id=kafka.group_id,
-            group_instance_id=instance_id,
-            partition_assignment_strategy=[assignor or CooperativeStickyAssignor()],
-            session_timeout_ms=session_ms,
-            heartbeat_interval_ms=session_ms // 3,  # so two may be lost
-            enable_auto_commit=False,
-            max_poll_records=_RECORDS_PER_POLL,
-            **_reading(kafka),
-        )
+    return _open(
+        KafkaConsumer,
+        kafka,
+        group_id=kafka.group_id,
+        group_instance_id=instance_id,
+        partition_assignment_strategy=[assignor or CooperativeStickyAssignor()],
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=session_ms // 3,  # so two may be lost
+        max_poll_records=_RECORDS_PER_POLL,
+        **_reading(kafka),
+    )
 
 
 def reader(kafka: KafkaSettings) -> KafkaConsumer:
     """Make a consumer without a group, for partitions that the caller assigns; raises BrokerError."""
-    with broker_errors(kafka):
-        return KafkaConsumer(**_connection(kafka), group_id=None, enable_auto_commit=False, **_reading(kafka))
+    return _open(KafkaConsumer, kafka, group_id=None, **_reading(kafka))
 
 
 def producer(kafka: KafkaSettings) -> KafkaProducer:
@@ -67,27 +76,27 @@ def producer(kafka: KafkaSettings) -> KafkaProducer:
     Raises:
         BrokerError: no broker answers, or it refuses.
     """
-    with broker_errors(kafka):
-        return KafkaProducer(
-            **_connection(kafka),
-            acks="all",
-            enable_idempotence=True,
-            compression_type="zstd",  # the tightest, so what fitted into a topic fits into its dead-letter topic
-            linger_ms=5,
-            batch_size=65_536,
-            max_request_size=LARGEST_REQUEST_BYTES,
-        )
+    return _open(
+        KafkaProducer,
+        kafka,
+        acks="all",
+        enable_idempotence=True,
+        compression_type="zstd",  # the tightest, so what fitted into a topic fits into its dead-letter topic
+        linger_ms=5,
+        batch_size=65_536,
+        max_request_size=LARGEST_REQUEST_BYTES,
+    )
 
 
 @contextmanager
 def admin(kafka: KafkaSettings) -> Iterator[KafkaAdminClient]:
     """Yield an administrator's client while the block lasts; raises BrokerError, also for what fails in the block."""
-    with broker_errors(kafka):
-        client = KafkaAdminClient(**_connection(kafka))
-        try:
+    client = _open(KafkaAdminClient, kafka)
+    try:
+        with broker_errors(kafka):
             yield client
-        finally:
-            client.close()
+    finally:
+        client.close()
 
 
 @contextmanager
@@ -97,16 +106,62 @@ def broker_errors(kafka: KafkaSettings) -> Iterator[None]:
         yield
     except SaslAuthenticationFailedError as error:
         who = f"user {kafka.sasl_username}"
-        raise BrokerError(f"Kafka at {kafka.bootstrap_servers} refuses {who}", remedy=_CREDENTIALS) from error
+        raise BrokerError(f"Kafka at {kafka.bootstrap_servers} does not let {who} in", remedy=_CREDENTIALS) from error
     except AuthorizationError as error:
         raise BrokerError(
             f"Kafka at {kafka.bootstrap_servers} does not allow it: {type(error).__name__}",
             remedy="give this user the right to read, write and describe the topics and the group",
         ) from error
     except KafkaTimeoutError as error:
-        raise BrokerError(f"Kafka at {kafka.bootstrap_servers} does not answer", remedy=_PATIENCE) from error
+        raise BrokerError(f"Kafka at {kafka.bootstrap_servers} does not answer", remedy=_ADDRESS) from error
+    except KafkaConnectionError as error:
+        why = str(error).removeprefix("KafkaConnectionError: ")
+        raise BrokerError(f"Kafka at {kafka.bootstrap_servers} cannot be reached: {why}", remedy=_ADDRESS) from error
     except KafkaError as error:
-        raise BrokerError(f"Kafka at {kafka.bootstrap_servers}: {_sentence(error)}", remedy=_PATIENCE) from error
+        raise BrokerError(f"Kafka at {kafka.bootstrap_servers}: {_sentence(error)}", remedy=_ADDRESS) from error
+
+
+class _Reasons(logging.Handler):
+    """Keeps the errors that Kafka's client only logs: why it does not get through a first contact, and tries again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[KafkaError] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        errors = (argument for argument in arguments if isinstance(argument, KafkaError))
+        self.errors += [error for error in errors if not isinstance(error, KafkaTimeoutError | RequestTimedOutError)]
+
+
+def _open(kind: Callable[..., _Client], kafka: KafkaSettings, **settings: object) -> _Client:
+    """A client that got through; one that did not is closed, with its thread, and says why."""
+    made: list[KafkaNetClient] = []
+
+    def network(**configs: object) -> KafkaNetClient:
+        made.append(KafkaNetClient(**configs))
+        return made[-1]
+
+    reasons = _Reasons()
+    manager_log = logging.getLogger("kafka.net.manager")
+    with broker_errors(kafka):
+        manager_log.addHandler(reasons)
+        try:
+            return kind(**_connection(kafka), **settings, kafka_client=network)
+        except KafkaError as error:
+            for client in made:
+                client.close()
+            raise _reason(kafka, reasons.errors, error) from error
+        finally:
+            manager_log.removeHandler(reasons)
+
+
+def _reason(kafka: KafkaSettings, told: list[KafkaError], last: KafkaError) -> KafkaError:
+    """Why no broker let us in; one that refuses a user closes the connection, often before its word is read."""
+    closed = kafka.security_protocol.startswith("SASL") and any("disconnected" in str(error) for error in told)
+    if closed or any(isinstance(error, SaslAuthenticationFailedError) for error in told):
+        return SaslAuthenticationFailedError()
+    return told[-1] if told else last
 
 
 def _connection(kafka: KafkaSettings) -> dict[str, Any]:
@@ -134,6 +189,7 @@ def _connection(kafka: KafkaSettings) -> dict[str, Any]:
 def _reading(kafka: KafkaSettings) -> dict[str, Any]:
     return {
         "auto_offset_reset": "none",
+        "enable_auto_commit": False,
         "isolation_level": "read_committed",  # what a producer took back was never sent
         "allow_auto_create_topics": False,
         "check_crcs": True,

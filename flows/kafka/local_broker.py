@@ -95,7 +95,9 @@ class LocalBroker:
 
 
 @contextmanager
-def local_broker(folder: Path, *, properties: Mapping[str, str] | None = None) -> Iterator[LocalBroker]:
+def local_broker(
+    folder: Path, *, listeners: Mapping[str, int] | None = None, properties: Mapping[str, str] | None = None
+) -> Iterator[LocalBroker]:
     """Run a Kafka broker while the block lasts.
 
     The jars are fetched once, into the user's cache (`$XDG_CACHE_HOME/coilflow`). Topics are not created on first use,
@@ -103,7 +105,8 @@ def local_broker(folder: Path, *, properties: Mapping[str, str] | None = None) -
 
     Args:
         folder: where its settings, data and printed lines go; made where missing, and kept afterwards.
-        properties: of the broker, over those that this module sets.
+        listeners: more ports of 127.0.0.1 by their protocol (`SSL`, `SASL_PLAINTEXT`, `SASL_SSL`).
+        properties: of the broker, over those that this module sets; the keys and passwords of `listeners`.
 
     Raises:
         BrokerError: Java or Maven is missing or too old, the jars cannot be fetched, or the broker does not start.
@@ -111,9 +114,10 @@ def local_broker(folder: Path, *, properties: Mapping[str, str] | None = None) -
     java = _java()
     jars = broker_jars(java)
     folder.mkdir(parents=True, exist_ok=True)
-    port, controller_port = free_port(), free_port()
+    port = free_port()
     settings = folder / "server.properties"
-    values = _properties(folder, port, controller_port) | dict(properties or {})
+    ports = {"PLAINTEXT": port, **(listeners or {})}
+    values = _properties(folder, ports, controller_port=free_port()) | dict(properties or {})
     settings.touch(mode=0o600)  # it may hold passwords
     settings.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
     run = [
@@ -216,13 +220,15 @@ def _java() -> Path:
     return Path(found)
 
 
-def _properties(folder: Path, port: int, controller_port: int) -> dict[str, str]:
+def _properties(folder: Path, ports: Mapping[str, int], *, controller_port: int) -> dict[str, str]:
+    listeners = [f"{protocol}://127.0.0.1:{port}" for protocol, port in ports.items()]
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": ",".join([*listeners, f"CONTROLLER://127.0.0.1:{controller_port}"]),
+        "advertised.listeners": ",".join(listeners),
+        "listener.security.protocol.map": ",".join(["CONTROLLER:PLAINTEXT", *(f"{name}:{name}" for name in ports)]),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": str(folder / "data"),
@@ -257,5 +263,6 @@ def _answers(port: int) -> bool:
 
 
 def _last_line(file: Path) -> str:
-    lines = file.read_text(errors="replace").strip().splitlines() if file.exists() else []
-    return lines[-1] if lines else "it printed nothing"
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    own = [line for line in lines if line.strip() and not line.startswith((" ", "\t"))]  # not those of a stack
+    return own[-1] if own else "it printed nothing"
