@@ -1,0 +1,1 @@
+"""The outbox relay, with a real PostgreSQL and real destinations."""
