@@ -1,0 +1,1 @@
+"""One contract for every host that judges coils."""
