@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.coils import BoolArray, ChunkRows, FloatArray, IntArray
-from schemas.layout import FACES, FARTHEST, GAUGE, SENSORS_PER_FACE
+from schemas.layout import FACES, FARTHEST, GAUGE, SENSORS_PER_FACE, GaugeLayout
 
 Faults = dict[int, tuple[str, str]]  # index of the coil -> (error, remedy)
 
@@ -32,17 +32,17 @@ class Folded:
     faults: Faults
 
 
-def fold_tiles(tiles: Tiles) -> Folded:
+def fold_tiles(tiles: Tiles, gauge: GaugeLayout = GAUGE) -> Folded:
     """Find the rows of nine by the gap in TILEID.
 
-    Tiles are sorted by coil, face and TILEID; the nine sensors of a row lie 28-29 apart, any other step starts the next
-    row (never blind folding in nines). Exact repeats count once. A repeat that disagrees, a row that is not nine wide,
-    an unknown MID or a TILEID that is no number is a fault of its coil.
+    Tiles are sorted by coil, face and TILEID; the nine sensors of a row lie as far apart as `gauge` says (28-29), any
+    other step starts the next row (never blind folding in nines). Exact repeats count once. A repeat that disagrees, a
+    row that is not nine wide, an unknown MID or a TILEID that is no number is a fault of its coil.
 
     Returns:
         Rows at the position of their first tile, spread zero.
     """
-    faults = _unplaced(tiles)
+    faults = _unplaced(tiles, gauge)
     group, tile_id, value = _in_order(tiles)
     new_face = np.diff(group, prepend=-1) != 0
     step = np.diff(tile_id, prepend=np.nan)
@@ -52,10 +52,10 @@ def fold_tiles(tiles: Tiles) -> Folded:
         once = ~repeat
         group, tile_id, value, new_face = group[once], tile_id[once], value[once], new_face[once]
         step = np.diff(tile_id, prepend=np.nan)
-    starts = np.flatnonzero(new_face | ~((step >= GAUGE.tile_step_min) & (step <= GAUGE.tile_step_max)))
+    starts = np.flatnonzero(new_face | ~((step >= gauge.tile_step_min) & (step <= gauge.tile_step_max)))
     width = np.diff(np.append(starts, len(group)))
     if (width != SENSORS_PER_FACE).any():
-        _add_odd_rows(faults, starts, width, group, tile_id)
+        _add_odd_rows(faults, starts, width, group, tile_id, gauge)
         starts = starts[width == SENSORS_PER_FACE]
     if faults:
         starts = starts[~np.isin(group[starts] // 2, list(faults))]
@@ -97,7 +97,9 @@ def _add_conflicts(faults: Faults, repeats: IntArray, group: IntArray, tile_id: 
         )
 
 
-def _add_odd_rows(faults: Faults, starts: IntArray, width: IntArray, group: IntArray, tile_id: FloatArray) -> None:
+def _add_odd_rows(
+    faults: Faults, starts: IntArray, width: IntArray, group: IntArray, tile_id: FloatArray, gauge: GaugeLayout
+) -> None:
     """Note the coils with a row that is not nine tiles wide."""
     for i in np.flatnonzero(width != SENSORS_PER_FACE).tolist():
         coil, face = divmod(int(group[starts[i]]), 2)
@@ -105,23 +107,28 @@ def _add_odd_rows(faults: Faults, starts: IntArray, width: IntArray, group: IntA
             coil,
             (
                 f"{FACES[face]} face, the row that starts at TILEID {tile_id[starts[i]]:g} has {width[i]} tiles, "
-                f"expected {SENSORS_PER_FACE} that lie 28-29 apart",
+                f"expected {SENSORS_PER_FACE} that lie {_apart(gauge)} apart",
                 "send whole rows, or leave the whole row out",
             ),
         )
 
 
-def face_of_mid(mid: bytes) -> int:
-    """Face of a MID: 0 top (1234), 1 bottom (1243), -1 any other."""
-    return {GAUGE.top_mid.encode(): 0, GAUGE.bottom_mid.encode(): 1}.get(mid.strip(), -1)
+def face_of_mid(mid: bytes, gauge: GaugeLayout = GAUGE) -> int:
+    """Face of a MID: 0 top, 1 bottom, -1 any other."""
+    return {gauge.top_mid.encode(): 0, gauge.bottom_mid.encode(): 1}.get(mid.strip(), -1)
 
 
-def _unplaced(tiles: Tiles) -> Faults:
+def _apart(gauge: GaugeLayout) -> str:
+    """Measured steps lie within the bounds, which leave one tile of room either way."""
+    return "28-29" if gauge == GAUGE else f"{gauge.tile_step_min:g}-{gauge.tile_step_max:g}"
+
+
+def _unplaced(tiles: Tiles, gauge: GaugeLayout) -> Faults:
     faults: Faults = {}
     unknown: BoolArray = tiles.face < 0
     for coil in np.unique(tiles.coil[unknown]).tolist():
         faults[coil] = (
-            f"a tile's MID is neither {GAUGE.top_mid} (top) nor {GAUGE.bottom_mid} (bottom)",
+            f"a tile's MID is neither {gauge.top_mid} (top) nor {gauge.bottom_mid} (bottom)",
             "correct the MID, or leave the other gauges' tiles out",
         )
     for coil in np.unique(tiles.coil[~(np.abs(tiles.tile_id) <= FARTHEST)]).tolist():

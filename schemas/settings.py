@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     plant: str = "default"  # plant of coils whose source names none
     database_dsn: str | None = None  # PostgreSQL to write to; None: the embedded one
     ensemble: Path | None = None  # folder of an ensemble; None: the shipped one
+    mapping: Path | None = None  # file of the plant's own names, see docs/mapping.md; None: ours
     combine: Literal["mean", "confidence_sum"] | None = None  # how members decide; None: as the ensemble says
     threads: Annotated[int, Field(ge=1, le=64)] = 2  # ONNX Runtime threads of one model
     batch_coils: Annotated[int, Field(ge=1, le=4096)] = 64  # coils scored at once
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
     tolerance_profiles: dict[str, ToleranceProfile] = {"default": ToleranceProfile()}
     customer_profiles: dict[str, str] = {}  # customer -> tolerance profile
 
-    @field_validator("data_dir", "ensemble")
+    @field_validator("data_dir", "ensemble", "mapping")
     @classmethod
     def _from_home(cls, path: Path | None) -> Path | None:
         return path and path.expanduser()

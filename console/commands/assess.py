@@ -10,6 +10,7 @@ from console.options import EMBEDDED, JsonOption, SourceArgument
 from console.output import RejectReport, out, print_json, progress, verdict_json, verdict_table
 from flows.assess import JudgedCoil
 from flows.assess import assess as assess_source
+from flows.mapping import mapping_of
 from flows.record import record, register_members
 from flows.serving import serving_ensemble
 from flows.sources.open import open_source
@@ -35,7 +36,7 @@ def assess(
 ) -> int:
     """Judge every coil of SOURCE: OK, NOK or UNDECIDED."""
     settings = load_settings()
-    opened = open_source(source, plant=settings.plant)
+    opened = open_source(source, plant=settings.plant, mapping=mapping_of(settings))
     ensemble = serving_ensemble(settings)
     labels: Counter[Label] = Counter()
     first: dict[bool, list[JudgedCoil]] = {True: [], False: []}  # OK, not OK

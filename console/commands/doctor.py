@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.output import out
+from flows.mapping import field_names, mapping_of
 from flows.serving import serving_ensemble
 from processors.check_events import check_events
 from schemas.errors import BrokerError, CoilflowError, StoreError, UsageError
@@ -84,7 +85,7 @@ def _check_events(file: Path) -> int:
         content = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror})", remedy="name a file of events") from error
-    checked = check_events(content)
+    checked = check_events(content, field_names(mapping_of(load_settings())))
     for place, fault, what in checked:
         where = f"{place}: " if place else ""
         out.print(Text(f"{file}: {where}{fault or what}", style="red" if fault else "green"))

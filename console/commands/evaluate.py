@@ -10,6 +10,7 @@ from console.options import JsonOption, SourceArgument
 from console.output import RejectReport, out, print_json, progress
 from flows.assess import Judged, assess
 from flows.evaluate import evaluate_source
+from flows.mapping import mapping_of
 from flows.serving import serving_ensemble
 from flows.sources.open import open_source
 from models.evaluation import METRICS, Evaluation
@@ -32,7 +33,7 @@ def evaluate(
     if prevalence is not None and not 0 < prevalence < 1:
         raise UsageError(f"--prevalence is {prevalence:g}, expected a share between 0 and 1", remedy="give 0.01 for 1%")
     settings = load_settings()
-    opened = open_source(source, plant=settings.plant)
+    opened = open_source(source, plant=settings.plant, mapping=mapping_of(settings))
     ensemble = serving_ensemble(settings)
     report = RejectReport()
     with progress("evaluate") as step:

@@ -8,6 +8,7 @@ import typer
 
 from console.options import SourceArgument
 from console.output import RejectReport, out, progress
+from flows.mapping import mapping_of
 from flows.matrices import limits_from_file, read_blocks
 from flows.serving import serving_ensemble
 from flows.sources.open import open_source
@@ -28,7 +29,7 @@ def normalize(
 ) -> int:
     """Turn every coil of SOURCE into a 264 × 18 matrix."""
     settings = load_settings()
-    opened = open_source(source, plant=settings.plant)
+    opened = open_source(source, plant=settings.plant, mapping=mapping_of(settings))
     if isinstance(opened, MatrixSource):
         what = "holds matrices that are normalised" if opened.normalized else "holds grey levels, whose scale is lost"
         raise UsageError(f"{source} {what}", remedy="give readings: tables, events or a DSN")

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
@@ -56,7 +56,14 @@ class CsvStream:
         return taken
 
 
-def open_csv(handle: IO[bytes], *, name: str, required: Sequence[str], only: Sequence[str] | None = None) -> CsvStream:
+def open_csv(
+    handle: IO[bytes],
+    *,
+    name: str,
+    required: Sequence[str],
+    only: Sequence[str] | None = None,
+    theirs: Mapping[str, str] | None = None,
+) -> CsvStream:
     """Open a CSV table with a header row.
 
     Args:
@@ -64,6 +71,7 @@ def open_csv(handle: IO[bytes], *, name: str, required: Sequence[str], only: Seq
         name: what to call it to the user.
         required: columns that must be there.
         only: columns to read, where present; None: all.
+        theirs: our name of a column -> the table's, where it differs.
 
     Raises:
         SourceError: the table is empty, has no header, or lacks a required column.
@@ -71,7 +79,7 @@ def open_csv(handle: IO[bytes], *, name: str, required: Sequence[str], only: Seq
     try:
         header = handle.readline()
         delimiter = _delimiter(header)
-        columns = _columns(header, delimiter, name=name, required=required)
+        columns = _columns(header, delimiter, name=name, required=required, theirs=theirs or {})
     except BaseException:
         handle.close()
         raise
@@ -170,7 +178,9 @@ def _delimiter(header: bytes) -> str:
     return ";" if header.count(b";") > header.count(b",") else ","
 
 
-def _columns(header: bytes, delimiter: str, *, name: str, required: Sequence[str]) -> list[str]:
+def _columns(
+    header: bytes, delimiter: str, *, name: str, required: Sequence[str], theirs: Mapping[str, str]
+) -> list[str]:
     if header.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in header:
         raise SourceError(f"{name} is no UTF-8 text, it looks like UTF-16", remedy="export it as UTF-8")
     text = header.decode("utf-8-sig", errors="replace").strip()
@@ -180,10 +190,18 @@ def _columns(header: bytes, delimiter: str, *, name: str, required: Sequence[str
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise SourceError(f"{name} has the column {', '.join(twice)} twice", remedy="export each column once")
-    missing = [c for c in required if c not in columns]
+    wanted = [theirs.get(c, c) for c in required]
+    missing = [c for c in wanted if c not in columns]
     if missing:
         raise SourceError(
             f"{name}: column {', '.join(missing)} is missing, found {', '.join(columns[:20])}",
-            remedy=f"export it with the columns {', '.join(required)}",
+            remedy=f"export it with the columns {', '.join(wanted)}",
         )
-    return columns
+    return renamed_columns(columns, theirs)
+
+
+def renamed_columns(columns: Sequence[str], theirs: Mapping[str, str]) -> list[str]:
+    """Columns of a table under our names; one that has our name and is not meant steps aside."""
+    ours = {name: our for our, name in theirs.items()}
+    meant = {our for our, name in theirs.items() if name in columns}
+    return [ours.get(c, f"{c} (the plant's)" if c in meant else c) for c in columns]

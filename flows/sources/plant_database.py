@@ -1,7 +1,7 @@
 """The plant's tables in its own PostgreSQL as a source, streamed by COPY in the order of the coils."""
 
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from psycopg import IsolationLevel, sql
 from flows.sources.csvs import CsvStream, open_csv
 from flows.sources.tables import REQUIRED_COILS, REQUIRED_TILES, PlantTables
 from schemas.errors import SourceError
+from schemas.mapping import OUR_NAMES, PlantMapping
 from store.connection import Connection, connect
 from store.queries import query
 
@@ -19,26 +20,38 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def plant_database(dsn: str, *, default_plant: str) -> Iterator[PlantTables]:
+def plant_database(dsn: str, *, default_plant: str, mapping: PlantMapping = OUR_NAMES) -> Iterator[PlantTables]:
     """Open `"V_Coils"` and `"GR_QPValues"` of a PostgreSQL, as of one moment; the server sorts, nothing is written.
+
+    Args:
+        dsn: of the plant's database.
+        default_plant: plant of coils whose tables name none.
+        mapping: how the plant names tables and columns.
 
     Raises:
         StoreError: the database cannot be reached.
         SourceError: a table or a column is not there, or may not be read.
     """
+    columns = mapping.columns
     with connect(dsn) as coils, connect(dsn) as tiles:
         with _source_errors("the database"):
             _share_snapshot(coils, tiles)
-            _refuse_missing(coils, "V_Coils", REQUIRED_COILS)
-            _refuse_missing(coils, "GR_QPValues", REQUIRED_TILES)
-            plants = all(_has_column(coils, table, "PLANT") for table in ("V_Coils", "GR_QPValues"))
+            for table, required, names in (
+                (mapping.tables.coils, REQUIRED_COILS, columns.coils),
+                (mapping.tables.tiles, REQUIRED_TILES, columns.tiles),
+            ):
+                _refuse_missing(coils, table, tuple(names.get(c, c) for c in required))
+            plants = _has_column(coils, mapping.tables.coils, columns.coils.get("PLANT", "PLANT")) and _has_column(
+                coils, mapping.tables.tiles, columns.tiles.get("PLANT", "PLANT")
+            )
         name = "plant_tiles_by_plant" if plants else "plant_tiles"
         yield PlantTables(
-            coils=lambda: _copied(coils, "plant_coils", name='"V_Coils"', required=REQUIRED_COILS),
-            tiles=lambda _: _copied(tiles, name, name='"GR_QPValues"', required=REQUIRED_TILES),
+            coils=lambda: _copied(coils, "plant_coils", mapping.tables.coils, REQUIRED_COILS, columns.coils),
+            tiles=lambda _: _copied(tiles, name, mapping.tables.tiles, REQUIRED_TILES, columns.tiles),
             tiles_bytes=0,
             sorted_by_coil=True,
             default_plant=default_plant,
+            gauge=mapping.layout(),
         )
 
 
@@ -96,13 +109,19 @@ class _CopyReader(io.RawIOBase):
         return size
 
 
-def _copied(connection: Connection, statement: str, *, name: str, required: tuple[str, ...]) -> CsvStream:
+def _copied(
+    connection: Connection, statement: str, table: str, required: tuple[str, ...], theirs: Mapping[str, str]
+) -> CsvStream:
+    name = f'"{table}"'
+    named = {ours: theirs.get(ours, ours) for ours in (*required, "PLANT")} | {"coils": table, "tiles": table}
+    text = query(statement).format(**{ours: sql.Identifier(name) for ours, name in named.items()})
+
     def rows() -> Generator[bytes]:
-        with _source_errors(name), connection.cursor() as cursor, cursor.copy(query(statement)) as copy:
+        with _source_errors(name), connection.cursor() as cursor, cursor.copy(text) as copy:
             yield from map(bytes, copy)
 
     handle = io.BufferedReader(_CopyReader(rows()), buffer_size=1 << 20)
-    return open_csv(handle, name=name, required=required)
+    return open_csv(handle, name=name, required=required, theirs=theirs)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from processors.assemble import Assembled, assemble
 from processors.headers import header_from_row
 from processors.tiles import Tiles, face_of_mid, fold_tiles
 from schemas.coils import NO_ORDER, CoilHeader, CoilKey, IntArray, Origin
+from schemas.layout import GAUGE, GaugeLayout
 from schemas.rejects import Reject
 
 REQUIRED_COILS = ("SID", "ZnMin", "ZnMax")
@@ -33,6 +34,7 @@ class PlantTables:
     tiles_bytes: int
     sorted_by_coil: bool  # the source already promises whole coils in a row
     default_plant: str
+    gauge: GaugeLayout = GAUGE
 
 
 def read_tables(tables: PlantTables) -> Iterator[Assembled]:
@@ -55,7 +57,7 @@ def _read(
     if not tables.sorted_by_coil and not _stand_together(tables, key_columns):
         batches = gathered(batches, key=_KEY, parts=parts_for(tables.tiles_bytes))
     for block in whole_groups(batches, key=_KEY, at_most=_MAX_TILES + 1):
-        yield _assembled(block, index, tiles, coils.name, tables.default_plant)
+        yield _assembled(block, index, tiles, coils.name, tables)
         yield _rejects_only(_bad_rows(tiles))
     yield _rejects_only(_bad_rows(tiles))
     for key, row in index.unseen():
@@ -76,7 +78,7 @@ def _keyed(batch: pa.RecordBatch, key_columns: tuple[str, ...]) -> pa.RecordBatc
 
 
 def _assembled(
-    block: pa.RecordBatch, index: CoilIndex, stream: CsvStream, coils_name: str, default_plant: str
+    block: pa.RecordBatch, index: CoilIndex, stream: CsvStream, coils_name: str, tables: PlantTables
 ) -> Assembled:
     keys, coil = grouped(block.column(_KEY))
     found = index.find(keys)
@@ -85,7 +87,7 @@ def _assembled(
     for i, key in enumerate(keys):
         row = found.get(key)
         original = _original(block, coil, i, row, stream.delimiter)
-        identity = _identity(key, row, default_plant)
+        identity = _identity(key, row, tables.default_plant)
         header = _header(row, identity, Origin(place=stream.name, original=original), coils_name)
         if isinstance(header, CoilHeader):
             headers.append(header)
@@ -93,8 +95,8 @@ def _assembled(
         faults[i] = header
         place = f"{coils_name}, line {row.line}" if row else stream.name
         headers.append(CoilHeader(key=identity, order=NO_ORDER, origin=Origin(place=place, original=original)))
-    tiles, wrong = _tiles(block, coil)
-    folded = fold_tiles(tiles)
+    tiles, wrong = _tiles(block, coil, tables.gauge)
+    folded = fold_tiles(tiles, tables.gauge)
     return assemble(folded.rows, headers, folded.faults | wrong | _too_many(coil) | faults)
 
 
@@ -104,7 +106,7 @@ def _header(row: CoilRow | None, key: CoilKey, origin: Origin, coils_name: str) 
     return _row_fault(row) or header_from_row(row.cells, key, origin)
 
 
-def _tiles(block: pa.RecordBatch, coil: IntArray) -> tuple[Tiles, dict[int, tuple[str, str]]]:
+def _tiles(block: pa.RecordBatch, coil: IntArray, gauge: GaugeLayout) -> tuple[Tiles, dict[int, tuple[str, str]]]:
     mids, mid = grouped(block.column("MID"))
     tile_id, wrong_id = numbers(block.column("TILEID"))
     mean, wrong_mean = numbers(block.column("MEAN"))
@@ -113,7 +115,7 @@ def _tiles(block: pa.RecordBatch, coil: IntArray) -> tuple[Tiles, dict[int, tupl
         for i, text in cells.items():
             where = f" of tile {tile_id[i]:g}" if name == "MEAN" else ""
             wrong.setdefault(int(coil[i]), (f"{name}{where} is {text[:40]!r}, which is no number", f"correct {name}"))
-    face = np.array([face_of_mid(m) for m in mids], dtype=np.int64)[mid]
+    face = np.array([face_of_mid(m, gauge) for m in mids], dtype=np.int64)[mid]
     return Tiles(coil=coil, face=face, tile_id=tile_id, mean_g_m2=mean), wrong
 
 

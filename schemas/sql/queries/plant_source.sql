@@ -14,10 +14,10 @@ select 1 from pg_catalog.pg_attribute
 where attrelid = to_regclass(quote_ident(%(table)s)) and attname = %(column)s and not attisdropped;
 
 -- name: plant_coils
-copy (select * from "V_Coils" order by "SID") to stdout with (format csv, header);
+copy (select * from {coils} order by {SID}) to stdout with (format csv, header);
 
 -- name: plant_tiles
-copy (select * from "GR_QPValues" order by "COILID", "MID", "TILEID") to stdout with (format csv, header);
+copy (select * from {tiles} order by {COILID}, {MID}, {TILEID}) to stdout with (format csv, header);
 
 -- name: plant_tiles_by_plant
-copy (select * from "GR_QPValues" order by "PLANT", "COILID", "MID", "TILEID") to stdout with (format csv, header);
+copy (select * from {tiles} order by {PLANT}, {COILID}, {MID}, {TILEID}) to stdout with (format csv, header);
