@@ -85,6 +85,9 @@ def producer(kafka: KafkaSettings) -> KafkaProducer:
         linger_ms=5,
         batch_size=65_536,
         max_request_size=LARGEST_REQUEST_BYTES,
+        max_block_ms=round(_ANSWER_TIMEOUT_S * 1000),
+        request_timeout_ms=round(_ANSWER_TIMEOUT_S * 1000),
+        delivery_timeout_ms=round(2 * _ANSWER_TIMEOUT_S * 1000),  # then a message has failed, and its sender knows
     )
 
 
