@@ -15,6 +15,7 @@ from flows.sources.source import MatrixSource, ReadingsSource, Source
 from processors.normalize import normalize
 from schemas.coils import Limits, Order, Truth
 from schemas.errors import SourceError, UsageError
+from schemas.faults import first_fault
 from schemas.readings import ipc_bytes, readings_of
 from schemas.rejects import Reject
 
@@ -127,6 +128,5 @@ def limits_from_file(path: Path) -> Limits:
 
 def _first_fault(error: orjson.JSONDecodeError | ValidationError) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return ": ".join([*map(str, first["loc"]), first["msg"]])
+        return first_fault(error).sentence()
     return str(error)

@@ -24,6 +24,7 @@ from models.training import Epoch, LabelledCoils, Trained, fit, log_odds
 from schemas.bundles import BundleManifest, TrainingRecord
 from schemas.coils import FloatArray, IntArray, Limits
 from schemas.errors import SpecError
+from schemas.mapping import OUR_NAMES, PlantMapping
 from schemas.matrices import MATRIX_BATCH, tensor_column, tensor_values
 
 _CANARIES_PER_LABEL = 4
@@ -39,7 +40,15 @@ class Split:
     holdout: IntArray
 
 
-def train(spec: TrainSpec, out: Path, *, limits: Limits, plant: str, progress: Progress | None = None) -> Path:
+def train(
+    spec: TrainSpec,
+    out: Path,
+    *,
+    limits: Limits,
+    plant: str,
+    mapping: PlantMapping = OUR_NAMES,
+    progress: Progress | None = None,
+) -> Path:
     """Train one model and write its bundle; returns the bundle's folder.
 
     Matrices are normalised with the limits of the ensemble that serves, so that the model can join it.
@@ -49,6 +58,7 @@ def train(spec: TrainSpec, out: Path, *, limits: Limits, plant: str, progress: P
         out: the bundle's folder, which must not exist.
         limits: of the ensemble that the model is to join.
         plant: of coils whose source names none.
+        mapping: how the plant names what its tables and events hold.
         progress: a started progress display, or None to be silent.
 
     Raises:
@@ -58,16 +68,18 @@ def train(spec: TrainSpec, out: Path, *, limits: Limits, plant: str, progress: P
     """
     if out.exists():
         raise SpecError(f"key out: {out} exists already", remedy="name another folder, or remove this one first")
-    return train_on(spec, population_of(spec, limits, plant=plant), out, progress)
+    return train_on(spec, population_of(spec, limits, plant=plant, mapping=mapping), out, progress)
 
 
-def population_of(spec: TrainSpec, limits: Limits | None, *, plant: str = "default") -> Population:
+def population_of(
+    spec: TrainSpec, limits: Limits | None, *, plant: str = "default", mapping: PlantMapping = OUR_NAMES
+) -> Population:
     """The labelled coils that a specification names."""
     if spec.data.simulate is not None:
         return simulated(spec.data.simulate, limits)
     if limits is None or spec.data.source is None:
         raise SpecError("key data.source: limits are measured on simulated coils only", remedy="use data.simulate")
-    return from_source(open_source(spec.data.source, plant=plant), limits)
+    return from_source(open_source(spec.data.source, plant=plant, mapping=mapping), limits)
 
 
 def train_on(spec: TrainSpec, population: Population, out: Path, progress: Progress | None = None) -> Path:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from schemas.bundles import BundleManifest
 from schemas.coils import Float32Array, FloatArray
 from schemas.errors import BundleError
+from schemas.faults import first_fault
 from schemas.layout import MATRIX_SHAPE
 from schemas.matrices import tensor_values
 
@@ -149,9 +150,7 @@ def _parse_manifest(text: bytes, folder: Path) -> BundleManifest:
     try:
         return BundleManifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise BundleError(f"{folder / MANIFEST}: {where}: {first['msg']}", remedy=_REBUILD) from error
+        raise BundleError(f"{folder / MANIFEST}: {first_fault(error).sentence()}", remedy=_REBUILD) from error
 
 
 def _checked(folder: Path, name: str, digest: str) -> bytes:

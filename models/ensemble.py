@@ -13,6 +13,7 @@ from models.scales import to_self_scale
 from schemas.bundles import Combine, EnsembleManifest
 from schemas.coils import Float32Array, FloatArray, Limits
 from schemas.errors import BundleError
+from schemas.faults import first_fault
 from schemas.matrices import Scale, tensor_values
 from schemas.verdicts import MemberId, Scores
 
@@ -142,9 +143,7 @@ def load_ensemble(folder: Path | None, *, threads: int, how: Combine | None = No
     try:
         manifest = EnsembleManifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise BundleError(f"{root / ENSEMBLE}: {where}: {first['msg']}", remedy=_REMEDY) from error
+        raise BundleError(f"{root / ENSEMBLE}: {first_fault(error).sentence()}", remedy=_REMEDY) from error
     if manifest.digest != manifest.own_digest():
         raise BundleError(f"{root / ENSEMBLE}: its digest does not fit it; the file was altered", remedy=_REMEDY)
     members = tuple(_member(root, name, manifest, threads) for name in manifest.members)

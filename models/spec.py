@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from plant.settings import TRAINING
 from schemas.errors import SpecError
+from schemas.faults import first_fault
 from schemas.matrices import Scale
 
 NetworkKind = Literal["yolov8n-cls", "cnn10", "cnn1d"]
@@ -96,9 +97,8 @@ def read_spec(path: Path) -> TrainSpec:
     try:
         return TrainSpec.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        fault = first_fault(error)
         raise SpecError(
-            f"{path}: key {key}: {first['msg']} (got {first['input']!r})",
+            f"{path}: key {fault.sentence() if fault.field else f'the whole file: {fault.said}'}",
             remedy=f"the keys are {', '.join(TrainSpec.model_fields)}",
         ) from error

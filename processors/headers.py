@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from schemas.coils import CoilHeader, CoilKey, Order, Origin, Truth
+from schemas.faults import first_fault
 
 _LABELS: dict[str, Truth | None] = {"OK": "OK", "NOK": "NOK", "1": "OK", "2": "NOK", "0": None, "": None}
 _ORDER_COLUMNS = {
@@ -65,11 +66,10 @@ def unfit_text(key: CoilKey, order: Order | None = None) -> tuple[str, str] | No
 
 def order_fault(error: ValidationError) -> tuple[str, str]:
     """One sentence and a remedy for an order that did not validate."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if not field:
-        return str(first["msg"]).removeprefix("Value error, "), "correct the order's band"
-    return f"{field}: {first['msg'].lower()}, got {first['input']!r}", f"correct {field} of the order"
+    fault = first_fault(error)
+    if not fault.field:
+        return fault.said, "correct the order's band"
+    return f"{fault.field}: {fault.said.lower()}, got {fault.got}", f"correct {fault.field} of the order"
 
 
 def _started(text: str | None) -> datetime | None:

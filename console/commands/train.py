@@ -8,6 +8,7 @@ import typer
 from rich.progress import Progress
 
 from console.output import err, out
+from flows.mapping import mapping_of
 from flows.serving import serving_ensemble
 from models.bundle import load_bundle
 from models.spec import read_spec
@@ -32,7 +33,9 @@ def train(
     target = out_folder or read.out or Path("runs") / read.name
     with Progress(console=err, disable=not err.is_terminal) as bar:
         limits = serving_ensemble(settings).limits
-        folder = train_model(read, target, limits=limits, plant=settings.plant, progress=bar)
+        folder = train_model(
+            read, target, limits=limits, plant=settings.plant, mapping=mapping_of(settings), progress=bar
+        )
     manifest = load_bundle(folder, threads=1).manifest
     figures = ", ".join(
         f"{name} {manifest.metrics[name]:.3f}" if manifest.metrics[name] is not None else f"{name} undefined"
