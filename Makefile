@@ -3,13 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 
-.PHONY: demo test check lint types rooms bundles contracts picture clean
+KILLS ?= 1000
+
+.PHONY: demo test chaos check lint types rooms bundles contracts picture clean
 
 demo: .venv/serving  ## simulate a shift, assess it, store the verdicts, draw the coils in doubt (no torch)
 	$(BIN)/coilflow demo
 
 test: .venv/developing  ## every test, on real servers
 	$(BIN)/python -m pytest
+
+chaos: .venv/developing  ## kill KILLS workers while coils come in (SEED= for the same deaths again), and count what was lost
+	$(BIN)/python -W ignore -m tests.streams.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 check: lint types rooms test  ## what has to be green before a commit
 

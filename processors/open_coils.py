@@ -53,10 +53,11 @@ class OpenCoil:
             now_ms: the log's clock.
         """
         news = [event for event in events if self._note(event)]
-        if news:
-            self._events += news
-            self._keep(message, offset, now_ms)
-        return bool(news)
+        if not news:
+            return False
+        self._events += news
+        self._keep(message, offset, now_ms)
+        return True
 
     def fail(self, fault: tuple[str, str], message: Message, *, offset: int, now_ms: int) -> None:
         """Take a message that names this coil and breaks its contract: the coil is rejected once it ends."""
@@ -67,7 +68,7 @@ class OpenCoil:
         """Whether it can be decided now: whole, or silent for long enough, or too long to be one coil."""
         if self._ended is None:
             return self.is_silent(now_ms, rules) or len(self.messages) > rules.most_events_per_coil
-        whole = min(self._count.get(face, 0) for face in FACES) >= self._promised
+        whole = self._started is not None and min(self._count.get(face, 0) for face in FACES) >= self._promised
         return (whole and not self.revises) or now_ms - self.last_ms >= 1000 * rules.settle_s
 
     def is_silent(self, now_ms: int, rules: StreamSettings) -> bool:
