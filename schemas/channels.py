@@ -18,7 +18,6 @@ EVENT_TYPES: dict[str, type[Envelope]] = {
         events.CoilVerdictEvent,
         events.OperatorFeedbackEvent,
         events.ModelChangedEvent,
-        events.DeadLetterEvent,
     )
 }
 MQTT_PAYLOADS: dict[str, type[BaseModel]] = {
@@ -27,6 +26,7 @@ MQTT_PAYLOADS: dict[str, type[BaseModel]] = {
     "mqtt.coilready": mqtt.CoilReady,
 }
 CONTRACTS: dict[str, type[BaseModel]] = {**EVENT_TYPES, **MQTT_PAYLOADS}
+DEAD_LETTER = "dead.letter"  # a message without a contract: any bytes, with the fault in its headers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class Channel:
     address: str
     protocol: Literal["kafka", "mqtt"]
     action: Literal["send", "receive"]  # what coilflow does on it
-    contracts: tuple[str, ...]  # names in CONTRACTS
+    contracts: tuple[str, ...]  # names in CONTRACTS, or DEAD_LETTER
     description: str
 
 
@@ -78,10 +78,11 @@ CHANNELS = (
             address=f"{topic.address}.dead-letter",
             protocol="kafka",
             action="send",
-            contracts=("dead.letter",),
-            description=f"What of {topic.address} got no result, with its original bytes.",
+            contracts=(DEAD_LETTER,),
+            description=f"What of {topic.address} could not be used: its own key, bytes and headers, and the fault.",
         )
         for topic in _TOPICS
+        if topic.action == "receive"
     ),
     Channel(
         address="assesscoil",
@@ -102,6 +103,7 @@ CHANNELS = (
         protocol="mqtt",
         action="send",
         contracts=("mqtt.coilready",),
-        description="The plant learns the verdict (QoS 2).",
+        description="The plant learns the verdict (QoS 2). As whole CloudEvents on any topic that a destination "
+        "mqtt-event:TOPIC names; to a webhook as a signed POST.",
     ),
 )

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from schemas.channels import CHANNELS, CONTRACTS, EVENT_TYPES, Channel
+from schemas.channels import CHANNELS, CONTRACTS, DEAD_LETTER, EVENT_TYPES, Channel
 from schemas.versions import CONTRACT_VERSION, dataschema
 
 PUBLISHED = Path(__file__).parent / "published"
@@ -66,7 +66,8 @@ def asyncapi() -> dict[str, Any]:
         "channels": {_identifier(channel.address): _channel(channel) for channel in CHANNELS},
         "operations": {f"{channel.action}_{_identifier(channel.address)}": _operation(channel) for channel in CHANNELS},
         "components": {
-            "messages": {_identifier(name): _message(name) for name in CONTRACTS},
+            "messages": {_identifier(name): _message(name) for name in CONTRACTS}
+            | {_identifier(DEAD_LETTER): _dead_letter()},
             "schemas": _schemas(),
         },
     }
@@ -136,6 +137,39 @@ def _message(name: str) -> dict[str, Any]:
         "headers": _headers(model),
         "payload": _ref(_data_model(model)),
         "examples": [{"headers": headers, "payload": example["data"]}],
+    }
+
+
+def _dead_letter() -> dict[str, Any]:
+    """Not an event: the message as it came, with the headers of Kafka Streams' dead letters (KIP-1034)."""
+    errors = "__streams.errors."
+    told = {
+        "exception": ("The step that refused it, e.g. coilflow.decode.", "coilflow.decode"),
+        "message": ("What is wrong, in one sentence.", "the event is no JSON: it ends within a list"),
+        "stacktrace": ("What to do: the remedy.", "send the event again, NaN is no number in JSON"),
+        "topic": ("Where it came from; left out, as partition and offset, where that was not Kafka.", "coil.chunks"),
+        "partition": ("Decimal.", "2"),
+        "offset": ("Decimal.", "90117"),
+    }
+    properties = {f"{errors}{name}": {"type": "string", "description": what} for name, (what, _) in told.items()}
+    own = {"type": "string", "format": "uuid", "description": "The same whenever this dead letter is sent again."}
+    headers = {f"{errors}{name}": value for name, (_, value) in told.items()}
+    return {
+        "name": DEAD_LETTER,
+        "summary": "A message that could not be used: its own key, bytes and headers, and what was wrong.",
+        "contentType": "application/octet-stream",
+        "headers": {
+            "type": "object",
+            "properties": {**properties, "coilflow.event.id": own},
+            "required": [*(f"{errors}{name}" for name in ("exception", "message", "stacktrace")), "coilflow.event.id"],
+        },
+        "payload": {"description": "The bytes as they came, whatever they are."},
+        "examples": [
+            {
+                "headers": {**headers, "coilflow.event.id": "c1d5a1de-6a5b-5c0e-8b0b-5f2b9f8c6d10"},
+                "payload": '{"plant":"linz-hdg2","coil_id":"226031457","position":1029,"mean_g_m2":[108.4,NaN',
+            }
+        ],
     }
 
 

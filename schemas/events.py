@@ -1,4 +1,4 @@
-"""Events as CloudEvents 1.0 in structured JSON: coils, verdicts, feedback, models and dead letters.
+"""Events as CloudEvents 1.0 in structured JSON: coils, verdicts, feedback and models.
 
 Source: CloudEvents 1.0.2 (cloudevents.io). In Kafka's binary mode the envelope travels as `ce_*` headers.
 """
@@ -11,7 +11,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from schemas.coils import Order, Truth
 from schemas.layout import MOST_ROWS, Face
-from schemas.rejects import Step
 from schemas.verdicts import RESULT_EVALUATION, Label, Verdict
 
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in text
@@ -140,23 +139,6 @@ class ModelChanged(_Data):
     changed_at: AwareDatetime
 
 
-class DeadLetter(_Data):
-    """Input that got no verdict: what was wrong, what to do, and the bytes as they came."""
-
-    plant: Name | None = None
-    coil_id: Name | None = None
-    step: Step
-    error: Text
-    remedy: Text
-    place: Text
-    topic: Name | None = None
-    partition: Annotated[int, Field(ge=0)] | None = None
-    offset: Annotated[int, Field(ge=0)] | None = None
-    headers: dict[str, str] = {}  # values as base64
-    original_base64: str
-    rejected_at: AwareDatetime
-
-
 class Envelope(BaseModel):
     """CloudEvents 1.0 attributes that every event has; extension attributes are kept."""
 
@@ -220,13 +202,6 @@ class ModelChangedEvent(Envelope):
     data: ModelChanged
 
 
-class DeadLetterEvent(Envelope):
-    """`dead.letter` on the dead-letter topic of the topic it came from."""
-
-    type: Literal["dead.letter"]
-    data: DeadLetter
-
-
 Event = Annotated[
     CoilStartedEvent
     | CoilChunkEvent
@@ -234,8 +209,7 @@ Event = Annotated[
     | CoilWarningEvent
     | CoilVerdictEvent
     | OperatorFeedbackEvent
-    | ModelChangedEvent
-    | DeadLetterEvent,
+    | ModelChangedEvent,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)  # EVENT.validate_json(bytes) reads any of them
