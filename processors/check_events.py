@@ -42,8 +42,10 @@ def check_events(content: bytes, names: FieldNames | None = None) -> list[Checke
         return [_event(f"event {i}", event, names) for i, event in enumerate(found, start=1)]
     if not isinstance(found, NoJson):
         return [_event("", found, names)]
-    lines = [(i, line) for i, line in enumerate(content.splitlines(), start=1) if line.strip()]
-    return [_event(f"line {i}", read_json(line), names) for i, line in lines]
+    lines = [(i, read_json(line)) for i, line in enumerate(content.splitlines(), start=1) if line.strip()]
+    if all(isinstance(event, NoJson) for _, event in lines):  # one event over several lines, and it is broken
+        return [_event("", found, names)]
+    return [_event(f"line {i}", event, names) for i, event in lines]
 
 
 def _arrow(place: str, content: bytes, names: FieldNames | None) -> Checked:
