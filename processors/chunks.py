@@ -10,7 +10,7 @@ import numpy as np
 from processors.assemble import Assembled, assemble, gather
 from processors.decode import ChunkEvent, parse_event
 from processors.headers import unfit_text
-from schemas.coils import NO_ORDER, ChunkRows, CoilBatch, CoilHeader, CoilKey, Order, Origin
+from schemas.coils import NO_ORDER, ChunkRows, CoilBatch, CoilHeader, CoilKey, FloatArray, Order, Origin
 from schemas.events import CoilChunk, CoilEnded, CoilStarted
 from schemas.layout import FACES, SENSORS_PER_FACE
 from schemas.verdicts import Reason
@@ -87,8 +87,7 @@ def _rows(events: Sequence[tuple[int, ChunkEvent]]) -> ChunkRows:
     spreads = [data.get("std_g_m2") for _, data in chunks]
     _refuse_other_than_numbers(means, [nine for nine in spreads if nine is not None], places)
     mean = np.array(means, dtype=np.float64).reshape(size, SENSORS_PER_FACE)
-    zeros = [0.0] * SENSORS_PER_FACE
-    std = np.array([zeros if nine is None else nine for nine in spreads], dtype=np.float64)
+    std = _spreads(spreads, size)
     position = np.array(places, dtype=np.float64)
     if not np.isfinite(position).all():
         raise ValueError("a position is no number")
@@ -97,8 +96,17 @@ def _rows(events: Sequence[tuple[int, ChunkEvent]]) -> ChunkRows:
         face=np.array([_FACE[data["face"]] for _, data in chunks], dtype=np.int64),
         position=position,
         mean_g_m2=mean,
-        std_g_m2=std.reshape(size, SENSORS_PER_FACE),
+        std_g_m2=std,
     )
+
+
+def _spreads(spreads: Sequence[list[float] | None], size: int) -> FloatArray:
+    """[size, 9]; zero where the line sends none, as most do."""
+    std = np.zeros((size, SENSORS_PER_FACE))
+    given = [i for i, nine in enumerate(spreads) if nine is not None]
+    if given:
+        std[given] = np.array([spreads[i] for i in given], dtype=np.float64).reshape(len(given), SENSORS_PER_FACE)
+    return std
 
 
 def _refuse_other_than_numbers(means: list[Any], spreads: list[Any], places: list[Any]) -> None:

@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -85,14 +85,9 @@ def decode_message(value: bytes | None, headers: Headers = (), names: FieldNames
             kind, data = _binary(value, attributes) if attributes else _plain(value)
             if names is not None:
                 data = renamed(data, kind, names)
-            plant, coil_id = data["plant"], data["coil_id"]
-            if (
-                plant.isprintable()
-                and coil_id.isprintable()
-                and 0 < len(plant) <= _MOST_NAME
-                and 0 < len(coil_id) <= _MOST_NAME
-            ):
-                return (ChunkEvent(kind, CoilKey(plant=plant, coil_id=coil_id), data),)
+            key = CoilKey(data["plant"], data["coil_id"])
+            if _is_name(key.plant) and _is_name(key.coil_id):
+                return (ChunkEvent(kind, key, data),)
         except _UNFIT:
             pass  # the careful look says what it is
     return _carefully(value, attributes, names)
@@ -130,6 +125,11 @@ def structured_line(value: bytes | None, headers: Headers) -> bytes:
     if holds_json(media_type(media) or JSON) and is_json(value):
         return orjson.dumps(envelope | {"data": orjson.Fragment(on_one_line(value))})
     return orjson.dumps(envelope | {"data_base64": b64encode(value).decode()})
+
+
+@lru_cache(maxsize=4096)  # a coil's events name it a hundred times
+def _is_name(text: str) -> bool:
+    return text.isprintable() and 0 < len(text) <= _MOST_NAME
 
 
 def _binary(value: bytes, attributes: Mapping[str, bytes]) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from processors.clock import PartitionClock
 from processors.decode import ChunkEvent, EventFault
@@ -13,8 +14,7 @@ from schemas.stream_settings import StreamSettings
 Decoded = tuple[ChunkEvent, ...] | EventFault
 
 
-@dataclass(frozen=True, slots=True)
-class LogMessage:
+class LogMessage(NamedTuple):
     """One message as it was read and decoded."""
 
     offset: int
@@ -69,10 +69,16 @@ class PartitionLog:
     def strangers(self, messages: Iterable[LogMessage]) -> set[CoilKey]:
         """Coils that are not open here: the database has to say whether they were decided before."""
         found: set[CoilKey] = set()
+        last: CoilKey | None = None  # a coil's messages mostly follow each other
         for one in messages:
             key = one.decoded.key if isinstance(one.decoded, EventFault) else one.decoded[0].key
-            if key is not None and key not in self.open and self.settled.get(key, -1) < one.offset:
+            if key is None or key == last:
+                continue
+            if key in self.open:
+                last = key
+            elif self.settled.get(key, -1) < one.offset:
                 found.add(key)
+                last = key
         return found
 
     def read(self, messages: Sequence[LogMessage], decided: Mapping[CoilKey, StoredCoil]) -> list[Reject]:

@@ -14,6 +14,8 @@ from schemas.errors import StoreError, StoreUnavailableError
 Connection = psycopg.Connection[DictRow]
 
 CONNECT_TIMEOUT_S = 5
+# A server that vanished behind a broken network is noticed within half a minute, and not after two hours.
+_ALIVE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "25000"}
 _SECRETS = ("password", "sslpassword")
 _REACH_REMEDY = "start the server or correct the DSN (yours, or COILFLOW_DATABASE_DSN), then run `coilflow doctor`"
 
@@ -54,7 +56,7 @@ def connect(dsn: str, *, application_name: str = "coilflow") -> Iterator[Connect
         StoreError: the DSN cannot be read; a StoreUnavailableError where the server cannot be reached.
     """
     known = parameters_of(dsn)
-    defaults = {"application_name": application_name, "connect_timeout": str(CONNECT_TIMEOUT_S)}
+    defaults = {"application_name": application_name, "connect_timeout": str(CONNECT_TIMEOUT_S), **_ALIVE}
     conninfo = make_conninfo("", **{**defaults, **known})
     try:
         connection = psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)

@@ -1,7 +1,8 @@
 """Decide what is due in the partitions that a worker owns, and commit it with their positions."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import structlog
@@ -9,88 +10,98 @@ import structlog
 from flows.judge import DueCoil, Outcome, judge
 from flows.kafka import metrics
 from flows.kafka.ownership import Owned
-from flows.kafka.warnings import warning_event
-from processors.early_warning import out_of_band
-from processors.open_coils import OpenCoil
-from processors.partition_log import PartitionLog
+from flows.kafka.stretch import Due, Stretch, stretch_of
 from processors.score import Scorer
 from schemas.errors import BundleError, NotOwnerError, StoreError, StoreUnavailableError
-from schemas.events import CoilWarningEvent
 from schemas.rejects import Reject, Step
 from schemas.settings import Settings
 from store.connection import Connection
-from store.log import Claim, Committed, LogBatch, ParkedCoil, commit_log
+from store.log import commit_log
 
 log = structlog.get_logger("coilflow.kafka")
 
-NOTE_EVERY_S = 1.0  # open coils are noted, and positions moved without a verdict, no more often than this
-
-Due = tuple[PartitionLog, OpenCoil]
+_NOTE_EVERY_S = 1.0  # open coils are noted, and positions moved without a verdict, no more often than this
 
 
 class Committer:
-    """Takes coils that are due out of their partitions once the database has them, and not before."""
+    """Takes coils that are due out of their partitions once the database has them, and not before.
+
+    The statement runs in a thread of its own while the next messages are fetched and decoded; until it is answered,
+    nothing is applied to a partition.
+    """
 
     def __init__(self, settings: Settings, ensemble: Scorer, topic: str) -> None:
         self._settings = settings
         self._ensemble = ensemble
         self._topic = topic
         self._destinations = settings.destinations if settings.mode == "announce" else ()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._flight: tuple[Stretch, Future[None]] | None = None
         self._noted_s = time.monotonic()
 
-    def run(self, connection: Connection, owned: Mapping[int, Owned], rejects: list[Reject]) -> None:
-        """Commit batch after batch until nothing is due.
+    def close(self) -> None:
+        """Wait for a statement that is on its way, whatever becomes of it."""
+        self._thread.shutdown(wait=True)
+
+    def start(self, connection: Connection, owned: Mapping[int, Owned], rejects: list[Reject]) -> bool:
+        """Judge the next batch and send it to the database; whether more may be due than fits into it.
 
         Args:
-            connection: of the worker.
+            connection: of the worker; not to be used until `finish`.
             owned: its partitions.
-            rejects: messages that were refused; emptied as they are stored.
+            rejects: messages that were refused alone.
+        """
+        due = self._due(owned)
+        noting = time.monotonic() - self._noted_s >= _NOTE_EVERY_S
+        if not due and not rejects and not noting:
+            return False
+        if noting:
+            self._noted_s = time.monotonic()
+        stretch = self._stretch(owned, due, self._judge(due), rejects, noting=noting)
+        if stretch is None:
+            return False
+        self._flight = stretch, self._thread.submit(self._send, connection, stretch)
+        return len(due) == self._settings.batch_coils
+
+    def finish(self, connect: Callable[[], Connection], owned: Mapping[int, Owned], rejects: list[Reject]) -> None:
+        """Wait for the answer and take what is stored out of the partitions and out of `rejects`.
 
         Raises:
             NotOwnerError: another worker owns one of the partitions.
             StoreUnavailableError: the database broke off; what was not stored is due still.
+            StoreError: it refused for good, and no single coil is to blame.
         """
-        while True:
-            due = self._due(owned)
-            noting = time.monotonic() - self._noted_s >= NOTE_EVERY_S
-            if not due and not rejects and not noting:
-                return
-            self._commit(connection, owned, due, rejects, noting=noting)
-            if noting:
-                self._noted_s = time.monotonic()
+        if self._flight is None:
+            return
+        (stretch, answer), self._flight = self._flight, None
+        try:
+            answer.result()
+        except (StoreUnavailableError, NotOwnerError):
+            raise
+        except StoreError as error:
+            if not stretch.due:
+                raise
+            for one in stretch.due:  # one coil that cannot be stored must not hold the others up for ever
+                self._commit_alone(connect(), owned, one, error)
+            return
+        self._settle(stretch, owned, rejects)
 
     def _due(self, owned: Mapping[int, Owned]) -> list[Due]:
         """At most a batch of coils, each once: a line that sends no keys may scatter one over partitions."""
         found = {coil.key: (part.log, coil) for part in owned.values() for coil in part.log.due(self._settings.stream)}
         return list(found.values())[: self._settings.batch_coils]
 
-    def _commit(
-        self, connection: Connection, owned: Mapping[int, Owned], due: list[Due], rejects: list[Reject], *, noting: bool
-    ) -> None:
-        try:
-            self._store(connection, owned, due, self._judge(due), rejects, noting=noting)
-        except (StoreUnavailableError, NotOwnerError):
-            raise
-        except StoreError as error:
-            # One coil that cannot be stored must not hold the others up for ever.
-            if not due:
-                raise
-            for one in due:
-                self._commit_alone(connection, owned, one, error)
-
-    def _commit_alone(self, connection: Connection, owned: Mapping[int, Owned], one: Due, first: StoreError) -> None:
-        try:
-            self._store(connection, owned, [one], self._judge([one]), [], noting=False)
-        except (StoreUnavailableError, NotOwnerError):
-            raise
-        except StoreError as error:
-            log.warning("coil cannot be stored", **_names(one[1]), error=str(error), in_its_batch=str(first))
-            refused = Outcome(decided=(), rejects=(_refused(one, "store", error),))
-            self._store(connection, owned, [one], refused, [], noting=False)
-
     def _judge(self, due: Sequence[Due]) -> Outcome:
         """Judge a batch; where the models fail on it, each coil alone, and refuse those they fail on again."""
-        coils = [self._due_coil(one) for one in due]
+        coils = [
+            DueCoil(
+                coil=coil,
+                place=partition.place(coil),
+                silent=coil.is_silent(partition.clock.now_ms, self._settings.stream),
+                log=partition.log_place(coil),
+            )
+            for partition, coil in due
+        ]
         with metrics.STEP_SECONDS.labels("judge").time():
             try:
                 return judge(coils, self._ensemble, self._settings)
@@ -103,106 +114,45 @@ class Committer:
             rejects=tuple(r for outcome in alone for r in outcome.rejects),
         )
 
-    def _due_coil(self, one: Due) -> DueCoil:
-        partition, coil = one
-        return DueCoil(
-            coil=coil,
-            place=partition.place(coil),
-            silent=coil.is_silent(partition.clock.now_ms, self._settings.stream),
-            log=partition.log_place(coil),
-        )
-
-    def _store(
+    def _stretch(
         self,
-        connection: Connection,
         owned: Mapping[int, Owned],
         due: Sequence[Due],
         outcome: Outcome,
-        rejects: list[Reject],
+        rejects: Sequence[Reject],
         *,
         noting: bool,
-    ) -> None:
-        leaving = {id(coil) for _, coil in due}
-        staying = [(p, c) for p in owned.values() for c in p.log.open.values() if noting and id(c) not in leaving]
-        opened = [coil for _, coil in staying if not coil.noted]
-        warned = [(coil, event) for part, coil in staying if (event := self._warning(coil)) is not None]
-        parking = [
-            (part, coil)
-            for part in owned.values()
-            for coil in part.log.holding_back(self._settings.stream.park_after_events)
-            if id(coil) not in leaving
-        ]
-        kept = [coil for _, coil in due] + [coil for _, coil in parking]
-        moved = {
-            number: position
-            for number, part in owned.items()
-            if (position := part.log.position(without=kept)) != part.committed
-            or any(partition is part.log for partition, _ in due)
-            or any(parked is part for parked, _ in parking)
-        }
-        touched = {reject.log.partition for reject in rejects if reject.log} | moved.keys()
-        if not touched and not opened and not warned:
-            return
-        numbers = touched or owned.keys()
-        batch = LogBatch(
-            topic=self._topic,
-            positions=tuple(
-                Claim(partition=n, next_offset=moved.get(n, owned[n].committed), owner_epoch=owned[n].epoch)
-                for n in sorted(numbers)
-                if n in owned
-            ),
-            opened=tuple(coil.key for coil in opened),
-            decided=outcome.decided,
-            rejects=(*rejects, *outcome.rejects),
-            parked=tuple(
-                ParkedCoil(
-                    partition=part.log.partition, key=coil.key, last_offset=coil.last_offset, events=coil.original()
-                )
-                for part, coil in parking
-            ),
-            warnings=tuple(event for _, event in warned),
-        )
+    ) -> Stretch | None:
+        return stretch_of(self._topic, owned, due, outcome, rejects, noting=noting, settings=self._settings)
+
+    def _send(self, connection: Connection, stretch: Stretch) -> None:
         with metrics.STEP_SECONDS.labels("commit").time():
-            committed = commit_log(connection, batch, decided_at=datetime.now(UTC), destinations=self._destinations)
-        for coil in opened:
-            coil.noted = True
-        for coil, _ in warned:
-            coil.warned = True
-        for _, coil in parking:
-            coil.holds_from = None
-        for number, position in moved.items():
-            owned[number].committed = position
-        rejects.clear()
-        self._report(due, outcome, batch, committed)
-        for partition, coil in due:
-            partition.close(coil)
+            commit_log(connection, stretch.batch, decided_at=datetime.now(UTC), destinations=self._destinations)
+        stretch.report()
 
-    def _warning(self, coil: OpenCoil) -> CoilWarningEvent | None:
-        if coil.warned or coil.revises or not self._destinations:
-            return None
-        found = out_of_band(coil, self._settings.stream)
-        return None if found is None else warning_event(coil.key, found, warned_at=datetime.now(UTC))
+    def _settle(self, stretch: Stretch, owned: Mapping[int, Owned], rejects: list[Reject]) -> None:
+        stretch.settle(owned)
+        stored = {id(reject) for reject in stretch.batch.rejects}
+        rejects[:] = [reject for reject in rejects if id(reject) not in stored]
 
-    def _report(self, due: Sequence[Due], outcome: Outcome, batch: LogBatch, committed: Committed) -> None:
-        for decided in outcome.decided:
-            metrics.COILS.labels(decided.verdict.label.value).inc()
-        for reject in batch.rejects:
-            log.warning(
-                "rejected",
-                place=reject.place,
-                step=reject.step,
-                error=reject.error,
-                remedy=reject.remedy,
-                **({"plant": reject.key.plant, "coil_id": reject.key.coil_id} if reject.key else {}),
-            )
-        metrics.COILS.labels("rejected").inc(len(outcome.rejects))
-        metrics.EARLY_WARNINGS.inc(len(batch.warnings))
-        now_s = time.time()
-        for _, coil in due:
-            metrics.VERDICT_SECONDS.observe(max(0.0, now_s - coil.last_timestamp_ms / 1000))
-        metrics.SUPERSEDED.inc(sum(coil.revises for _, coil in due))
-        if due:
-            log.info("committed", verdicts=committed.new, repeated=committed.repeated, dead_letters=committed.dead)
+    def _commit_alone(self, connection: Connection, owned: Mapping[int, Owned], one: Due, first: StoreError) -> None:
+        for outcome in (self._judge([one]), Outcome(decided=(), rejects=(_refused(one, "store", first),))):
+            stretch = self._stretch(owned, [one], outcome, [], noting=False)
+            if stretch is None:
+                return
+            try:
+                self._send(connection, stretch)
+            except (StoreUnavailableError, NotOwnerError):
+                raise
+            except StoreError as error:
+                if not outcome.decided:
+                    raise
+                log.warning(
+                    "coil cannot be stored", plant=one[1].key.plant, coil_id=one[1].key.coil_id, error=str(error)
+                )
+            else:
+                self._settle(stretch, owned, [])
+                return
 
 
 def _refused(one: Due, step: Step, error: StoreError | BundleError) -> Reject:
@@ -216,7 +166,3 @@ def _refused(one: Due, step: Step, error: StoreError | BundleError) -> Reject:
         original=coil.original(),
         log=partition.log_place(coil),
     )
-
-
-def _names(coil: OpenCoil) -> dict[str, str]:
-    return {"plant": coil.key.plant, "coil_id": coil.key.coil_id}

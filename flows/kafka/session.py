@@ -28,7 +28,7 @@ from store.log import decided_coils
 log = structlog.get_logger("coilflow.kafka")
 
 _POLL_MS = 200  # no longer than this until a stop, a deadline or a retry is noticed
-_POLL_RECORDS = 2000  # about sixteen coils: enough for a batch, little enough to commit ten times a second
+_POLL_RECORDS = 5000  # about forty coils: one batch of the models and of the database
 _LOOK_EVERY_S = 1.0  # at the end of the log
 _LONGEST_LOOK_S = 5.0  # a host that slept was not listening: its silence is not the coils'
 _REPORT_EVERY_S = 5.0  # Kafka's own positions, for lag monitors only
@@ -58,7 +58,7 @@ class Session:
         self._rebalances = Rebalances(self._consumer, assignor)
         self._owned: dict[int, Owned] = {}
         self._to_claim: set[int] = set()
-        self._unread: dict[int, Sequence[LogMessage]] = {}
+        self._unread: dict[int, list[LogMessage]] = {}
         self._rejects: list[Reject] = []
         self._failures = 0
         self._retry_at_s = 0.0
@@ -82,19 +82,22 @@ class Session:
             self._consumer.subscribe([self._topic], listener=self._rebalances)
             while not stop.is_set():
                 self._turn()
+            self._finish()
             self._report_positions()
         finally:
+            self._committer.close()
             self._consumer.close(autocommit=False)
 
     def _turn(self) -> None:
         polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
-        self._follow_rebalances()
         for place, records in polled.items():
             if place.partition in self._owned:
-                self._unread[place.partition] = self._decoded(records)
-        if time.monotonic() < self._retry_at_s:
-            return
+                self._unread.setdefault(place.partition, []).extend(self._decoded(records))
         try:
+            self._finish()
+            self._follow_rebalances()
+            if time.monotonic() < self._retry_at_s:
+                return
             self._work()
         except StoreUnavailableError as error:
             self._hold(error)
@@ -102,18 +105,21 @@ class Session:
         if self._failures:
             log.info("database is back", after_failures=self._failures)
             self._failures = 0
-            self._consumer.resume(*self._places(self._owned))
+            self._consumer.resume(*self._assigned())
         self._look_at_the_end()
         if time.monotonic() >= self._next_report_s:
             self._report_positions()
 
     def _work(self) -> None:
-        connection = self._database.connection
         if self._to_claim:
             self._claim()
         if self._unread:
             self._read()
-        self._committer.run(connection(), self._owned, self._rejects)
+        while self._committer.start(self._database.connection(), self._owned, self._rejects):
+            self._finish()
+
+    def _finish(self) -> None:
+        self._committer.finish(self._database.connection, self._owned, self._rejects)
 
     def _follow_rebalances(self) -> None:
         for change in self._rebalances.take():
@@ -144,7 +150,7 @@ class Session:
             },
         )
 
-    def _decoded(self, records: Sequence[object]) -> Sequence[LogMessage]:
+    def _decoded(self, records: Sequence[object]) -> list[LogMessage]:
         decode = self._decode
         return [
             LogMessage(r.offset, r.timestamp, r.key, (r.value, r.headers), decode(r.value, r.headers))  # type: ignore[attr-defined]
@@ -168,7 +174,7 @@ class Session:
         self._failures += 1
         wait_s = backoff_s(self._failures, jitter=random.random())  # noqa: S311 - not a secret
         self._retry_at_s = time.monotonic() + wait_s
-        self._consumer.pause(*self._places(self._owned))
+        self._consumer.pause(*self._assigned())
         self._database.close()
         metrics.COMMIT_FAILURES.labels("database").inc()
         log.warning("database is away", error=str(error), remedy=error.remedy, again_in_s=round(wait_s, 1))
@@ -220,6 +226,11 @@ class Session:
                     for number, part in self._owned.items()
                 }
             )
+
+    def _assigned(self) -> list[TopicPartition]:
+        """Partitions that are owned and were not taken away in the meantime."""
+        given = self._consumer.assignment()
+        return [place for place in self._places(self._owned) if place in given]
 
     def _places(self, numbers: Mapping[int, Owned] | Sequence[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, number) for number in numbers]
