@@ -109,6 +109,13 @@ def _settings(settings: Settings) -> str:
     return f"{file if file.exists() else 'no settings file, defaults and environment'}; mode {settings.mode}"
 
 
+def _mapping(settings: Settings) -> str:
+    mapping_of(settings)
+    return (
+        "none: tables and events have coilflow's names" if settings.mapping is None else f"{settings.mapping} is right"
+    )
+
+
 def _data_folder(settings: Settings) -> str:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -174,6 +181,7 @@ def _training(_: Settings) -> str:
 _CHECKS: tuple[Check, ...] = (
     ("installation", _python),
     ("settings", _settings),
+    ("mapping", _mapping),
     ("data folder", _data_folder),
     ("ensemble", _ensemble),
     ("database", _database),
