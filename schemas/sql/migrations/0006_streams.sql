@@ -296,8 +296,11 @@ begin
         select * from jsonb_to_recordset(given_rows)
             as r(kafka_topic text, kafka_partition int4, plant text, coil_id text, last_offset int8)
         union all
-        select * from jsonb_to_recordset(given_dead)
-            as r(kafka_topic text, kafka_partition int4, plant text, coil_id text, kafka_offset int8)
+        select kafka_topic, kafka_partition, plant, coil_id, kafka_offset
+        from jsonb_to_recordset(given_dead) as r(
+            kafka_topic text, kafka_partition int4, plant text, coil_id text, kafka_offset int8, whole_coil boolean
+        )
+        where whole_coil -- a message alone that names a coil leaves the coil as it is
     ) as gone(topic, partition, plant, coil_id, last_offset)
     where p.topic = gone.topic and p.partition = gone.partition and p.plant = gone.plant
       and p.coil_id = gone.coil_id and p.last_offset <= gone.last_offset;
