@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from flows.kafka.worker import run_worker
+from flows.mapping import decoder_of
 from flows.observe import configure_logging, serve_metrics
 from flows.record import register_members
 from flows.serving import serving_ensemble
-from processors.decode import decoder
 from schemas.settings import load_settings
 from store.connection import connect
 from store.embedded import embedded_postgres
@@ -41,5 +41,5 @@ def assess(
             register_members(connection, ensemble)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        run_worker(settings, ensemble, decoder(None), dsn=dsn, instance_id=instance_id, stop=stop)
+        run_worker(settings, ensemble, decoder_of(settings), dsn=dsn, instance_id=instance_id, stop=stop)
     return 0

@@ -12,6 +12,7 @@ from flows.kafka import metrics
 from flows.kafka.ownership import Owned
 from flows.kafka.warnings import warning_event
 from processors.early_warning import out_of_band
+from processors.envelope import event_id_of
 from processors.open_coils import OpenCoil
 from processors.partition_log import PartitionLog
 from schemas.events import CoilWarningEvent
@@ -55,7 +56,9 @@ class Stretch:
             metrics.COILS.labels(decided.verdict.label.value).inc()
         for reject in self.batch.rejects:
             metrics.COILS.labels("rejected").inc(reject.whole_coil)
-            names = {"plant": reject.key.plant, "coil_id": reject.key.coil_id} if reject.key else {}
+            names = reject.key._asdict() if reject.key else {}
+            event_id = event_id_of(reject.log.headers) if reject.log else None
+            names |= {"event_id": event_id} if event_id else {}
             log.warning(
                 "rejected", place=reject.place, step=reject.step, error=reject.error, remedy=reject.remedy, **names
             )
