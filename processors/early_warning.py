@@ -9,6 +9,7 @@ from schemas.layout import FACES, SENSORS_PER_FACE, Face
 from schemas.stream_settings import StreamSettings
 
 Side = Literal["below", "above"]
+_NUMBERS = frozenset({int, float})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +82,6 @@ def _medians(coil: OpenCoil, face: Face) -> Iterable[tuple[float, float]]:
             of_face == face
             and isinstance(readings, list)
             and len(readings) == SENSORS_PER_FACE
-            and None not in readings
+            and _NUMBERS.issuperset(map(type, (position, *readings)))  # assembly refuses the others, once it is due
         ):
             yield position, sorted(readings)[SENSORS_PER_FACE // 2]
