@@ -12,6 +12,12 @@ def _alter(kafka: KafkaSettings, topic: str, **config: str) -> None:
     with admin(kafka) as client:
         changed = {key.replace("_", "."): value for key, value in config.items()}
         client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, changed)])
+        for _ in range(1000):  # the brokers learn of it one after another
+            described = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+            found = described["topic"][topic]
+            if all(found[key]["value"] == value for key, value in changed.items()):
+                return
+    raise AssertionError(f"the brokers do not take {changed}")
 
 
 def _faults(kafka: KafkaSettings) -> list[str]:
