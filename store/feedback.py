@@ -41,7 +41,7 @@ class LatestFeedback:
     note: str | None
 
 
-def record_feedback(connection: Connection, feedback: Sequence[Feedback]) -> int:
+def record_feedback(connection: Connection, feedback: Sequence[Feedback]) -> tuple[bool, ...]:
     """Store what operators said, in one statement; the same event a second time changes nothing.
 
     The coil need not be known. A correction supersedes the event that it names, where that one is stored.
@@ -51,17 +51,17 @@ def record_feedback(connection: Connection, feedback: Sequence[Feedback]) -> int
         feedback: in the order in which it was said.
 
     Returns:
-        How many were new.
+        For each piece whether it is new.
 
     Raises:
         StoreError: a value cannot be stored or the database refused; nothing of the batch is stored then.
     """
     if not feedback:
-        return 0
+        return ()
     with store_errors(f"record {len(feedback)} pieces of feedback"):
         rows = orjson.dumps([_row(one) for one in feedback]).decode()
-        [stored] = connection.execute(query("record_feedback"), {"rows": rows}).fetchall()
-    return int(stored["new"])
+        new = {row["nth"] for row in connection.execute(query("record_feedback"), {"rows": rows})}
+    return tuple(nth in new for nth in range(1, len(feedback) + 1))
 
 
 def latest_feedback(connection: Connection, key: CoilKey) -> LatestFeedback | None:
@@ -77,5 +77,4 @@ def latest_feedback(connection: Connection, key: CoilKey) -> LatestFeedback | No
 
 def _row(one: Feedback) -> dict[str, Any]:
     values: dict[str, Any] = asdict(one)
-    identity: dict[str, Any] = values.pop("key")
-    return values | identity
+    return values | {"plant": one.key.plant, "coil_id": one.key.coil_id, "key": None}

@@ -19,18 +19,18 @@ def rows(connection: Connection) -> list[dict[str, object]]:
 
 
 def test_the_same_event_twice_is_one_row(connection: Connection) -> None:
-    assert record_feedback(connection, [SAID, SAID]) == 1
-    assert record_feedback(connection, [replace(SAID, label="NOK")]) == 0
+    assert record_feedback(connection, [SAID, SAID]) == (True, False)
+    assert record_feedback(connection, [replace(SAID, label="NOK")]) == (False,)
     [row] = rows(connection)
     assert (row["label"], row["face"], row["from_m"], row["given_at"]) == ("OK", "top", 3.5, NOON)
 
 
 def test_the_same_id_from_another_source_is_another_event(connection: Connection) -> None:
-    assert record_feedback(connection, [SAID, replace(SAID, source="/web")]) == 2
+    assert record_feedback(connection, [SAID, replace(SAID, source="/web")]) == (True, True)
 
 
 def test_feedback_on_an_unknown_coil_is_kept(connection: Connection) -> None:
-    assert record_feedback(connection, [replace(SAID, key=key_of("never seen"))]) == 1
+    assert record_feedback(connection, [replace(SAID, key=key_of("never seen"))]) == (True,)
 
 
 def test_a_correction_supersedes_the_event_of_its_own_source_first(connection: Connection) -> None:

@@ -30,9 +30,11 @@ inserted as (
     from given as g
     order by g.nth
     on conflict (plant, source, event_id) do nothing
-    returning 1
+    returning plant, source, event_id
 )
-select count(*) as new from inserted;
+select min(g.nth) as nth
+from given as g join inserted using (plant, source, event_id)
+group by plant, source, event_id;
 
 -- name: latest_feedback
 select feedback_id, label, note

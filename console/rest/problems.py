@@ -1,0 +1,62 @@
+"""Errors as RFC 9457 problem details."""
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from schemas.errors import CoilflowError, StoreUnavailableError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(self, status: HTTPStatus, detail: str, *, remedy: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.remedy = remedy
+
+
+def problem(
+    status: int, detail: str, *, remedy: str | None = None, headers: dict[str, str] | None = None, **more: object
+) -> JSONResponse:
+    """A problem: `title`, `status`, `detail`, and `remedy` where there is one."""
+    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, "remedy": remedy, **more}
+    return JSONResponse(
+        {name: value for name, value in body.items() if value is not None},
+        status_code=status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def add_problems(app: FastAPI) -> None:
+    """Let every error of the app leave as a problem."""
+
+    @app.exception_handler(ProblemError)
+    def _problem(_: Request, error: ProblemError) -> JSONResponse:
+        return problem(error.status, str(error), remedy=error.remedy)
+
+    @app.exception_handler(StoreUnavailableError)
+    def _unavailable(_: Request, error: StoreUnavailableError) -> JSONResponse:
+        wait = {"Retry-After": str(RETRY_AFTER_S)}
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), remedy=error.remedy, headers=wait)
+
+    @app.exception_handler(CoilflowError)
+    def _failed(_: Request, error: CoilflowError) -> JSONResponse:
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), remedy=error.remedy)
+
+    @app.exception_handler(HTTPException)
+    def _http(_: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}", remedy="see /docs")

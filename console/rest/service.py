@@ -1,0 +1,59 @@
+"""What the endpoints work with: the pool, the settings, and the judge in the background."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from flows.inbox import InboxJudge
+from processors.decode import Decoder
+from processors.score import Scorer
+from schemas.settings import Settings
+from store.pool import Pool, connection_pool
+
+_APPLICATION = "coilflow console"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """One running console."""
+
+    pool: Pool
+    settings: Settings
+    decode: Decoder
+    judge: InboxJudge
+
+
+@contextmanager
+def running_service(
+    dsn: str, ensemble: Scorer, settings: Settings, *, decode: Decoder, connections: int, wait_s: float
+) -> Iterator[Service]:
+    """Open the pool and judge the inbox while the block lasts; at its end the batch in hand is finished.
+
+    Args:
+        dsn: of a database of this version.
+        ensemble: judges the inbox.
+        settings: rules of the stream, tolerance profiles, destinations.
+        decode: of chunk events.
+        connections: most requests that talk to the database at once.
+        wait_s: how long a request waits for a connection before it is told to come again.
+
+    Raises:
+        StoreError: the DSN cannot be read.
+    """
+    with connection_pool(dsn, size=connections, wait_s=wait_s, application_name=_APPLICATION) as pool:
+        judge = InboxJudge(dsn, ensemble, settings, decode=decode)
+        judge.start()
+        try:
+            yield Service(pool=pool, settings=settings, decode=decode, judge=judge)
+        finally:
+            judge.stop()
+
+
+def service_of(request: Request) -> Service:
+    """The service that an endpoint works with."""
+    service = request.app.state.service
+    if not isinstance(service, Service):
+        raise TypeError("the app was made without its service")
+    return service

@@ -1,0 +1,212 @@
+"""Events that an MES sends without Kafka: read, held against their contracts, and stored in one transaction."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+from pydantic import ValidationError
+
+from processors.decode import ChunkEvent, Decoder, EventFault, parse_event, structured_line
+from schemas.coils import CoilKey
+from schemas.events import EVENT, CoilChunk, CoilEnded, CoilStarted, OperatorFeedbackEvent
+from schemas.faults import first_fault
+from schemas.rejects import Headers, Reject
+from schemas.settings import Settings
+from store.connection import Connection, store_errors
+from store.deadletters import record_dead_letters
+from store.feedback import Feedback, record_feedback
+from store.inbox import InboxEvent, store_events
+
+FEEDBACK = "operator.feedback"
+_LONGEST_ID, _LONGEST_SOURCE = 200, 400  # characters: together they are a key of the database
+_BLANK = " \t\r\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One event as it came: whole in `value`, or with its envelope in headers as Kafka's binary mode has it."""
+
+    value: bytes
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """A message that is refused, to be kept as a dead letter; with its id and source where they could be read."""
+
+    reject: Reject
+    event_id: str | None
+    source: str | None
+
+
+Item = InboxEvent | Feedback | Refused
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fate:
+    """What became of one event."""
+
+    status: Literal["accepted", "repeated", "refused"]
+    item: Item
+
+
+def split_batch(body: bytes) -> tuple[Message, ...] | str:
+    """The events of a JSON array, each with the very bytes it came as; else what is wrong with the whole."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return "the batch is not UTF-8"
+    found: list[Message] = []
+    at, scanner = _after(text, 0, "["), json.JSONDecoder()
+    if at is None:
+        return "the batch is no JSON array"
+    closed = _after(text, at, "]")
+    while closed is None:
+        try:
+            _, end = scanner.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            return f"the batch is no JSON ({error})"
+        found.append(Message(value=text[at:end].encode()))
+        closed, comma = _after(text, end, "]"), _after(text, end, ",")
+        if closed is None and comma is None:
+            return f"the batch is no JSON array: a comma or its end is missing at character {end}"
+        at = comma or end
+    return tuple(found) if closed == len(text) else "the batch goes on after its end"
+
+
+def read_event(message: Message, *, decode: Decoder, place: str) -> Item:
+    """Read one event and hold it against its contract.
+
+    Args:
+        message: as it came.
+        decode: of chunk events.
+        place: where it came in, for a dead letter.
+    """
+    line = structured_line(message.value, message.headers)
+    original = line if message.headers else message.value
+    envelope = _envelope(line)
+    event_id, source = (envelope.get(name) for name in ("id", "source"))
+
+    def refused(key: CoilKey | None, error: str, remedy: str) -> Refused:
+        return Refused(
+            reject=Reject(
+                step="decode",
+                place=place,
+                key=key,
+                error=error,
+                remedy=remedy,
+                original=original,
+                whole_coil=False,  # its sender is told at once, and sends it again
+            ),
+            event_id=event_id if isinstance(event_id, str) else None,
+            source=source if isinstance(source, str) else None,
+        )
+
+    if envelope.get("type") == FEEDBACK:
+        feedback = read_feedback(line)
+        return feedback if isinstance(feedback, Feedback) else refused(None, *feedback)
+    decoded = decode(message.value, message.headers)
+    if isinstance(decoded, EventFault):
+        return refused(decoded.key, decoded.error, decoded.remedy)
+    key = decoded[0].key
+    unnamed = _identity_fault(event_id, source)
+    if unnamed is not None:
+        return refused(key, *unnamed)
+    for event in decoded:
+        wrong = _contract_fault(event)
+        if wrong is not None:
+            return refused(key, *wrong)
+    is_end = decoded[0].type == "coil.ended"
+    return InboxEvent(key=key, source=str(source), event_id=str(event_id), is_end=is_end, event=line)
+
+
+def read_feedback(line: bytes) -> Feedback | tuple[str, str]:
+    """Read an `operator.feedback` event in structured JSON; else (error, remedy)."""
+    remedy = f"compare it with schemas/examples/{FEEDBACK}.json"
+    try:
+        event = EVENT.validate_json(line)
+    except ValidationError as error:
+        return f"an {FEEDBACK} event is wrong: {first_fault(error, below=1).sentence()}", remedy
+    if not isinstance(event, OperatorFeedbackEvent):
+        return f"the event is of type {event.type}, expected {FEEDBACK}", remedy
+    data = event.data
+    if data.from_m is not None and data.to_m is not None and data.from_m > data.to_m:
+        return f"an {FEEDBACK} event is wrong: from_m {data.from_m:g} lies past to_m {data.to_m:g}", remedy
+    unnamed = _identity_fault(event.id, event.source)
+    return unnamed or Feedback(
+        key=CoilKey(plant=data.plant, coil_id=data.coil_id),
+        source=event.source,
+        event_id=event.id,
+        label=data.label,
+        given_at=data.given_at,
+        revision=data.revision,
+        defect_kind=data.defect_kind,
+        face=data.face,
+        from_m=data.from_m,
+        to_m=data.to_m,
+        note=data.note,
+        operator=data.operator,
+        corrects=data.corrects,
+    )
+
+
+def take_in(connection: Connection, items: Sequence[Item], settings: Settings) -> tuple[Fate, ...]:
+    """Store events, feedback and dead letters in one transaction; what was stored before is told and changes nothing.
+
+    Raises:
+        StoreError: the database refused; nothing is stored then, and the same items may be given again.
+    """
+    chunks = [item for item in items if isinstance(item, InboxEvent)]
+    said = [item for item in items if isinstance(item, Feedback)]
+    with store_errors(f"take {len(items)} events in"), connection.transaction():
+        new_chunks = iter(store_events(connection, chunks, settings.stream))
+        new_said = iter(record_feedback(connection, said))
+        record_dead_letters(connection, [item.reject for item in items if isinstance(item, Refused)])
+
+    def fate(item: Item) -> Fate:
+        if isinstance(item, Refused):
+            return Fate(status="refused", item=item)
+        new = next(new_chunks if isinstance(item, InboxEvent) else new_said)
+        return Fate(status="accepted" if new else "repeated", item=item)
+
+    return tuple(fate(item) for item in items)
+
+
+def _after(text: str, at: int, sign: str) -> int | None:
+    """Index past `sign` and the blanks around it, or None where something else stands at `at`."""
+    while at < len(text) and text[at] in _BLANK:
+        at += 1
+    if not text.startswith(sign, at):
+        return None
+    at += 1
+    while at < len(text) and text[at] in _BLANK:
+        at += 1
+    return at
+
+
+def _envelope(line: bytes) -> dict[str, object]:
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        event = None  # decoding says what is wrong
+    return event if isinstance(event, dict) else {}
+
+
+def _contract_fault(event: ChunkEvent) -> tuple[str, str] | None:
+    if event.type == "coil.started":
+        parsed: object = parse_event(event, CoilStarted)
+    else:
+        parsed = parse_event(event, CoilChunk) if event.type == "coil.chunk" else parse_event(event, CoilEnded)
+    return parsed if isinstance(parsed, tuple) else None
+
+
+def _identity_fault(event_id: object, source: object) -> tuple[str, str] | None:
+    for name, value, longest in (("id", event_id, _LONGEST_ID), ("source", source, _LONGEST_SOURCE)):
+        if not isinstance(value, str) or not 0 < len(value) <= longest or "\x00" in value:
+            return (
+                f"the event's {name} is no text of 1 to {longest} characters",
+                "give each event a source and an id of its own, so that a repeat is known",
+            )
+    return None

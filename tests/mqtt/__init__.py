@@ -1,0 +1,1 @@
+"""Tests of the MQTT bridge, on a real broker."""

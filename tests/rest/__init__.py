@@ -1,0 +1,1 @@
+"""Tests of the REST application, on real servers."""
