@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from flows.kafka.client import broker_errors, producer
 from flows.kafka.produce import coil_key
@@ -16,7 +16,8 @@ from store.deadletters import DeadLetter, WholeDeadLetter, dead_letter, mark_rep
 from store.inbox import InboxEvent, store_events
 
 REPLAY_OF = "coilflow-replay-of"  # header: fingerprint of the dead letter
-_SOURCE = "/coilflow/deadletters"  # of an event that named none
+_SOURCE = "/coilflow/deadletters"  # of an event that named none that can be stored
+_LONGEST_ID, _LONGEST_SOURCE = 200, 400  # characters, as the intake takes them
 
 
 class ToKafka(NamedTuple):
@@ -138,13 +139,18 @@ def _to_inbox(whole: WholeDeadLetter, decode: Decoder) -> Plan:
             )
         envelope = read_json(line)
         told = envelope if isinstance(envelope, dict) else {}
+        source, event_id = told.get("source"), told.get("id")
         events.append(
             InboxEvent(
                 key=found[0].key,
-                source=str(told.get("source") or _SOURCE),
-                event_id=str(told.get("id") or f"{letter.fingerprint}-{number}"),
+                source=source if _is_storable(source, _LONGEST_SOURCE) else _SOURCE,
+                event_id=event_id if _is_storable(event_id, _LONGEST_ID) else f"{letter.fingerprint}-{number}",
                 is_end=found[0].type == "coil.ended",
                 event=line,
             )
         )
     return Plan(letter=letter, events=tuple(events))
+
+
+def _is_storable(name: object, longest: int) -> TypeGuard[str]:
+    return isinstance(name, str) and name.isprintable() and 0 < len(name) <= longest

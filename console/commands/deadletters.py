@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from console.letters import as_object, message_facts, readable, table_of
 from console.options import JsonOption
 from console.output import err, out, print_json
 from schemas.errors import UsageError
@@ -19,7 +20,6 @@ from store.deadletters import DeadLetter, Wanted, WholeDeadLetter, dead_letter, 
 
 _STATES = ("new", "replayed", "resolved", "discarded")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SHOWN_BYTES = 4096
 
 PlantOption = Annotated[str | None, typer.Option("--plant", help="Only of this plant.")]
 CoilOption = Annotated[str | None, typer.Option("--coil", help="Only of this coil id.")]
@@ -48,9 +48,9 @@ def list_(
         found = list_dead_letters(connection, wanted, most=limit)
     if as_json:
         for letter in found:
-            print_json(_as_object(letter))
+            print_json(as_object(letter))
     elif found:
-        out.print(_table(found))
+        out.print(table_of(found))
     else:
         out.print("no dead letter")
     return 0 if found else 1
@@ -72,13 +72,13 @@ def show(
     if original is not None:
         original.write_bytes(whole.original)
     facts = Table(show_header=False, box=None)
-    for name, value in _as_object(whole.letter).items():
+    for name, value in as_object(whole.letter).items():
         facts.add_row(name, Text("" if value is None else str(value), overflow="fold"))
-    for name, value in _message_facts(whole):
+    for name, value in message_facts(whole):
         facts.add_row(name, Text(value, overflow="fold"))
     out.print(facts)
     out.print()
-    out.print(Text(_readable(whole.original)), soft_wrap=True)
+    out.print(Text(readable(whole.original)), soft_wrap=True)
     return 0
 
 
@@ -171,80 +171,3 @@ def _whole(connection: Connection, letters: tuple[DeadLetter, ...]) -> Iterator[
 def _say_missing(ids: list[int], letters: tuple[DeadLetter, ...]) -> None:
     for missing in sorted(set(ids) - {letter.dead_letter_id for letter in letters}):
         err.print(f"there is no dead letter {missing}")
-
-
-def _as_object(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "id": letter.dead_letter_id,
-        "state": letter.state,
-        "plant": letter.key.plant if letter.key else None,
-        "coil_id": letter.key.coil_id if letter.key else None,
-        "whole_coil": letter.whole_coil,
-        "step": letter.step,
-        "error": letter.error,
-        "remedy": letter.remedy,
-        "place": letter.place,
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "bytes": letter.size_bytes,
-        "created_at": letter.created_at.isoformat(),
-        "fingerprint": letter.fingerprint,
-    }
-
-
-def _table(letters: tuple[DeadLetter, ...]) -> Table:
-    table = Table(title=f"{len(letters)} dead letters", title_justify="left")
-    for name in ("id", "since", "state", "coil", "what", "step"):
-        table.add_column(name, no_wrap=name != "coil", overflow="fold")
-    table.add_column("error", overflow="fold", ratio=1)
-    for letter in letters:
-        coil = f"{letter.key.plant}/{letter.key.coil_id}" if letter.key else ""
-        cells = (
-            str(letter.dead_letter_id),
-            f"{letter.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-            letter.state,
-            coil,
-            "coil" if letter.whole_coil and letter.key else "message",
-            letter.step,
-            letter.error,
-        )
-        table.add_row(*map(Text, cells))
-    return table
-
-
-def _message_facts(whole: WholeDeadLetter) -> list[tuple[str, str]]:
-    if whole.log is None:
-        return []
-    facts = [] if whole.log.key is None else [("key", _short(whole.log.key))]
-    return facts + [(f"header {name}", _short(value)) for name, value in whole.log.headers]
-
-
-def _short(value: bytes) -> str:
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return f"0x{value.hex()}"
-    return text if text.isprintable() else f"0x{value.hex()}"
-
-
-def _readable(original: bytes) -> str:
-    """Text where it is text, else the bytes in hexadecimal; the first of many."""
-    head = original[:_SHOWN_BYTES]
-    more = (
-        f"\n… {len(original) - len(head)} more bytes; --original FILE writes all" if len(original) > len(head) else ""
-    )
-    try:
-        text = head.decode() if len(original) <= len(head) else head.decode(errors="ignore")
-        if original.decode(errors="strict") and all(sign.isprintable() or sign in "\r\n\t" for sign in text):
-            return text + more
-    except UnicodeDecodeError:
-        pass  # shown as bytes
-    rows = range(0, min(len(head), 512), 16)
-    lines = [f"{at:08x}  {head[at : at + 16].hex(' '):<47}  {_signs(head[at : at + 16])}" for at in rows]
-    hidden = len(original) - min(len(head), 512)
-    return "\n".join(lines) + (f"\n… {hidden} more bytes; --original FILE writes all" if hidden else "")
-
-
-def _signs(row: bytes) -> str:
-    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)

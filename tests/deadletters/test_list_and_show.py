@@ -65,7 +65,7 @@ def test_events_are_shown_as_text(command: Command, connection: Connection) -> N
     [letter] = kept(connection, from_inbox())
     said = command("show", letter).out
     assert '"type": "coil.started"' in said
-    assert "more bytes; --original FILE writes all" in said
+    assert "more signs; --original FILE writes all" in said
     assert KEY.coil_id in said
 
 
