@@ -11,6 +11,7 @@ from kafka.errors import InvalidRecordError, KafkaError, MessageSizeTooLargeErro
 
 from flows.kafka.client import broker_errors, producer
 from flows.outbox.outcomes import SENT, Outcome, Publish, failed, refused
+from schemas.errors import BrokerError
 from schemas.stream_settings import KafkaSettings
 from store.outbox import DeadLetterToSend, OutboxRow
 
@@ -25,13 +26,12 @@ Message = tuple[bytes | None, bytes, list[tuple[str, bytes]]]  # key, value, hea
 @contextmanager
 def kafka_publisher(topic: str, kafka: KafkaSettings) -> Iterator[Publish]:
     """Publish to a topic; raises BrokerError where no broker answers or the topic is not there."""
-    sender = producer(kafka)
+    sender = _Sender(topic, kafka)
     try:
-        with broker_errors(kafka):
-            sender.partitions_for(topic)
-        yield partial(_publish, sender, topic)
+        sender.connected()
+        yield partial(_publish, sender)
     finally:
-        sender.close(timeout=_CLOSE_S)
+        sender.close()
 
 
 def kafka_message(row: OutboxRow) -> Message:
@@ -73,24 +73,68 @@ def error_headers(letter: DeadLetterToSend) -> list[tuple[str, bytes]]:
     return [(f"__streams.errors.{name}", str(value).encode()) for name, value in said.items() if value is not None]
 
 
-def _publish(sender: KafkaProducer, topic: str, rows: Sequence[OutboxRow]) -> Sequence[Outcome]:
-    outcomes: dict[int, Outcome] = {}
-    arriving = {}
-    for row in rows:
-        key, value, headers = kafka_message(row)
-        try:
-            arriving[row.outbox_id] = sender.send(topic, key=key, value=value, headers=headers)
-        except KafkaError as error:
-            outcomes[row.outbox_id] = _outcome(error)
-    sender.flush()  # within the delivery timeout every message has arrived or failed
-    for outbox_id, future in arriving.items():
-        try:
-            future.get()
-        except KafkaError as error:
-            outcomes[outbox_id] = _outcome(error)
-        else:
-            outcomes[outbox_id] = SENT
-    return [outcomes[row.outbox_id] for row in rows]
+class _Sender:
+    """A producer, and a new one once a broker refused a message: an idempotent one sends nothing after that.
+
+    Args:
+        topic: to send to.
+        kafka: settings of the brokers.
+    """
+
+    def __init__(self, topic: str, kafka: KafkaSettings) -> None:
+        self._topic = topic
+        self._kafka = kafka
+        self._producer: KafkaProducer | None = None
+
+    def connected(self) -> KafkaProducer:
+        """The producer, made where there is none; raises BrokerError."""
+        if self._producer is None:
+            self._producer = producer(self._kafka)
+            with broker_errors(self._kafka):
+                self._producer.partitions_for(self._topic)
+        return self._producer
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._producer is not None:
+            self._producer.close(timeout=_CLOSE_S)
+            self._producer = None
+
+    def send(self, rows: Sequence[OutboxRow]) -> list[Outcome]:
+        """Send rows and wait for the acknowledgements; raises BrokerError."""
+        connected = self.connected()
+        outcomes: dict[int, Outcome] = {}
+        arriving = {}
+        for row in rows:
+            key, value, headers = kafka_message(row)
+            try:
+                arriving[row.outbox_id] = connected.send(self._topic, key=key, value=value, headers=headers)
+            except KafkaError as error:
+                outcomes[row.outbox_id] = _outcome(error)
+        connected.flush()  # within the delivery timeout every message has arrived or failed
+        for outbox_id, future in arriving.items():
+            try:
+                future.get()
+            except KafkaError as error:
+                outcomes[outbox_id] = _outcome(error)
+            else:
+                outcomes[outbox_id] = SENT
+        if any(outcome.kind == "refused" for outcome in outcomes.values()):
+            self.close()
+        return [outcomes[row.outbox_id] for row in rows]
+
+
+def _publish(sender: _Sender, rows: Sequence[OutboxRow]) -> Sequence[Outcome]:
+    outcomes: list[Outcome] = []
+    try:
+        together = sender.send(rows)
+        for row, outcome in zip(rows, together, strict=True):
+            # One message that is too large takes others with it: alone, each shows whether it was the one.
+            alone = outcome.kind == "refused" and len(rows) > 1
+            outcomes.append(sender.send([row])[0] if alone else outcome)
+    except BrokerError as error:
+        outcomes += [failed(str(error))] * (len(rows) - len(outcomes))
+    return outcomes
 
 
 def _outcome(error: KafkaError) -> Outcome:
