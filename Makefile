@@ -52,5 +52,10 @@ picture: .venv/serving  ## draw the README's picture again
 	$(PIP) --force-reinstall --no-deps opencv-python-headless
 	touch $@ .venv/serving
 
+.venv-bench: bench/peers/requirements.txt  ## the other frameworks that bench.stream_rate runs beside ours
+	$(PYTHON) -m venv $@
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $@/bin/pip install --quiet --requirement $<
+	touch $@
+
 clean:
-	rm -rf .venv dist build runs coilflow-demo
+	rm -rf .venv .venv-bench dist build runs coilflow-demo

@@ -1,0 +1,1 @@
+"""The same pipeline as plainly written with other frameworks, to be measured beside ours."""
