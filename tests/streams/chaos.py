@@ -253,7 +253,7 @@ def torment(
     unaccounted = Counter[str]()
     for tally in tallies:
         unaccounted.update(orjson.loads(tally.read_bytes()))
-    printed = (stream.folder / "workers.log").read_text().splitlines()
+    printed = stream.printed().splitlines()
     recoveries, pauses = _times(watch, it.kills)
     return Result(
         kills=it.kills,

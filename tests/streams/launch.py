@@ -1,8 +1,9 @@
 """Real worker processes for the tests: forked from one process that has loaded everything, so that a kill is cheap.
 
 `python -m tests.streams.launch` reads one JSON object a line and answers with the process id of a new worker:
-{"settings": …, "dsn": …, "instance_id": …, "log": FILE, "kill_at": [POINT, n] or null, "tally": FILE}. A worker ends by
-SIGTERM. Points of death are wrapped around the worker's steps here: production code knows nothing of them.
+{"settings": …, "dsn": …, "instance_id": …, "log": FILE, "tally": FILE, "clock_off_s": …, "kill_at" or "freeze_at":
+[POINT, n] or null}. A worker ends by SIGTERM. Points of death are wrapped around the worker's steps here: production
+code knows nothing of them.
 """
 
 import logging
@@ -10,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from functools import wraps
 from pathlib import Path
@@ -49,16 +51,16 @@ _WAIT_R = psycopg.waiting.WAIT_R
 
 
 class _Death:
-    """Kills this process at the n-th pass of a point."""
+    """Kills this process, or freezes it, at the n-th pass of a point."""
 
-    def __init__(self, point: str | None, passes: int) -> None:
-        self.point, self.left = point, passes
+    def __init__(self, point: str | None, passes: int, number: signal.Signals) -> None:
+        self.point, self.left, self.number = point, passes, number
 
     def at(self, point: str) -> None:
         if point == self.point:
             self.left -= 1
-            if self.left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self.left == 0:
+                os.kill(os.getpid(), self.number)
 
 
 def _around(death: _Death, where: Any, name: str, before: str | None, after: str | None) -> None:
@@ -132,8 +134,12 @@ def _work(order: dict[str, Any]) -> None:
         processors=[structlog.processors.TimeStamper("iso"), structlog.processors.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(printed),
     )
-    point, passes = order.get("kill_at") or (None, 0)
-    _arm(_Death(point, passes))
+    if order.get("clock_off_s"):
+        right = time.time
+        time.time = lambda: right() + order["clock_off_s"]
+    freezing = order.get("freeze_at")
+    point, passes = order.get("kill_at") or freezing or (None, 0)
+    _arm(_Death(point, passes, signal.SIGSTOP if freezing else signal.SIGKILL))
     flows.kafka.session._REPORT_EVERY_S = 0.3
     settings = Settings(**order["settings"])
     run_worker(settings, MeanScorer(), decoder(None), dsn=order["dsn"], instance_id=order.get("instance_id"), stop=stop)

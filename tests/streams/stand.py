@@ -104,20 +104,46 @@ class Stream:
             worker.stop()
 
     def process(
-        self, *, instance_id: str | None = None, kill_at: tuple[str, int] | None = None, tally: Path | None = None
+        self,
+        *,
+        instance_id: str | None = None,
+        kill_at: tuple[str, int] | None = None,
+        freeze_at: tuple[str, int] | None = None,
+        tally: Path | None = None,
+        clock_off_s: float = 0.0,
     ) -> int:
-        """Start a worker process; returns its id. `kill_running` ends it."""
+        """Start a worker process, see `tests.streams.launch`; returns its id. `kill_running` ends it."""
         pid = self.launcher.ask(
             {
                 "settings": orjson.loads(self.settings.model_dump_json(exclude_unset=True)),
                 "dsn": self.dsn,
                 "instance_id": instance_id,
-                "log": str(self.folder / "workers.log"),
+                "log": str(self.log),
                 "kill_at": kill_at,
+                "freeze_at": freeze_at,
                 "tally": str(tally) if tally else None,
+                "clock_off_s": clock_off_s,
             }
         )
         return int(pid)
+
+    @contextmanager
+    def processes(self, number: int = 1, **order: Any) -> Iterator[list[int]]:
+        """Worker processes while the block lasts; then they are killed."""
+        pids = [self.process(**order) for _ in range(number)]
+        try:
+            yield pids
+        finally:
+            kill_running(pids)
+
+    @property
+    def log(self) -> Path:
+        """What the processes printed."""
+        return self.folder / "workers.log"
+
+    def printed(self) -> str:
+        """What the processes printed so far."""
+        return self.log.read_text() if self.log.exists() else ""
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """Rows of a query, on a connection of its own."""
@@ -129,22 +155,25 @@ class Stream:
         [row] = self.rows(query, *parameters)
         return next(iter(row.values()))
 
+    def positions(self) -> dict[int, dict[str, Any]]:
+        """Rows of the partitions."""
+        rows = self.rows("select * from coilflow.positions where topic = %s", self.settings.kafka.chunks_topic)
+        return {row["partition"]: row for row in rows}
+
+    def verdicts(self, coil_id: str) -> list[dict[str, Any]]:
+        """Verdicts of a coil in the order in which they were stored."""
+        return self.rows("select * from coilflow.verdicts where coil_id = %s order by verdict_id", coil_id)
+
     def decided(self) -> int:
         """Coils with a verdict."""
         return int(self.one("select count(*) from coilflow.coils where state = 'decided'"))
 
     def done(self) -> bool:
         """Whether all that was sent is accounted for: read to its end, with nothing open."""
-        positions = {
-            row["partition"]: row["next_offset"]
-            for row in self.rows(
-                "select partition, next_offset from coilflow.positions where topic = %s",
-                self.settings.kafka.chunks_topic,
-            )
-        }
-        return all(positions.get(p) == end for p, end in self.ends.items()) and not self.one(
-            "select count(*) from coilflow.coils where state = 'open'"
-        )
+        positions = self.positions()
+        return all(
+            p in positions and positions[p]["next_offset"] == end for p, end in self.ends.items()
+        ) and not self.one("select count(*) from coilflow.coils where state = 'open'")
 
     def drain(self, most_s: float = 40.0) -> None:
         """Wait until it is done."""
