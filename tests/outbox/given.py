@@ -48,7 +48,7 @@ class Memory:
 
     got: list[OutboxRow] = field(default_factory=list)
     down: bool = False
-    refuses: set[str] = field(default_factory=set)  # coil ids
+    refuses: set[str] = field(default_factory=set)  # coil ids, or coil id/revision
 
     def publish(self, rows: Sequence[OutboxRow]) -> Sequence[Outcome]:
         """Take rows, as the function that a destination is."""
@@ -57,10 +57,15 @@ class Memory:
     def _one(self, row: OutboxRow) -> Outcome:
         if self.down:
             return failed("it is down")
-        if row.event is not None and row.event["subject"] in self.refuses:
+        if self.would_refuse(row):
             return refused("422 no")
         self.got.append(row)
         return SENT
+
+    def would_refuse(self, row: OutboxRow) -> bool:
+        """Whether it would take this row."""
+        data = {} if row.event is None else row.event["data"]
+        return bool(self.refuses & {data.get("coil_id"), f"{data.get('coil_id')}/{data.get('revision')}"})
 
     @contextmanager
     def opened(self, _destination: str) -> Iterator[Publish]:
