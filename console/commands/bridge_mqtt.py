@@ -1,8 +1,48 @@
 """`coilflow bridge mqtt`: the plant's MQTT topics."""
 
+import asyncio
+import signal
+from contextlib import ExitStack
+
+from flows.inbox import InboxJudge
+from flows.mapping import decoder_of
+from flows.observe import configure_logging, serve_metrics
+from flows.record import register_members
+from flows.serving import serving_ensemble
 from schemas.errors import UsageError
+from schemas.settings import load_settings
+from store.connection import connect
+from store.embedded import embedded_postgres
+from store.migrations import migrate
 
 
 def mqtt() -> int:
-    """Serve the plant's MQTT topics."""
-    raise UsageError("bridge mqtt is not there yet", remedy="use a later version")
+    """Assess coils and keep feedback as the plant's MQTT topics ask, until SIGTERM; one bridge a client id."""
+    from flows.mqtt.bridge import Bridge  # noqa: PLC0415 - other commands need no broker's client
+    from flows.mqtt.desk import Desk  # noqa: PLC0415
+
+    settings = load_settings()
+    if settings.mqtt.host is None:
+        raise UsageError("mqtt.host is not set", remedy="set COILFLOW_MQTT__HOST to the plant's MQTT broker")
+    decode = decoder_of(settings)
+    configure_logging()
+    serve_metrics(settings.metrics_port)
+    ensemble = serving_ensemble(settings)
+    with ExitStack() as stack:
+        dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))
+        migrate(dsn)
+        with connect(dsn) as connection:
+            register_members(connection, ensemble)
+        judge = InboxJudge(dsn, ensemble, settings, decode=decode)
+        judge.start()
+        stack.callback(judge.stop)
+        desk = Desk(settings=settings, ensemble=ensemble, decode=decode, judge=judge)
+
+        async def serve() -> None:
+            stop = asyncio.Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await Bridge(desk, dsn).run(stop)
+
+        asyncio.run(serve())
+    return 0

@@ -12,10 +12,10 @@ import typer
 from console.output import err
 from console.rest.app import create_app
 from console.rest.service import running_service
+from flows.mapping import decoder_of
 from flows.observe import configure_logging
 from flows.record import register_members
 from flows.serving import serving_ensemble
-from processors.decode import decoder
 from schemas.errors import UsageError
 from schemas.settings import load_settings
 from store.connection import connect
@@ -50,7 +50,9 @@ def serve(
         with connect(dsn) as connection:
             register_members(connection, ensemble)
         service = stack.enter_context(
-            running_service(dsn, ensemble, settings, decode=decoder(None), connections=_CONNECTIONS, wait_s=_WAIT_S)
+            running_service(
+                dsn, ensemble, settings, decode=decoder_of(settings), connections=_CONNECTIONS, wait_s=_WAIT_S
+            )
         )
         config = uvicorn.Config(
             create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S

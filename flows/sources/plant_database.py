@@ -3,6 +3,8 @@
 import io
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -20,13 +22,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def plant_database(dsn: str, *, default_plant: str, mapping: PlantMapping = OUR_NAMES) -> Iterator[PlantTables]:
+def plant_database(
+    dsn: str, *, default_plant: str, mapping: PlantMapping = OUR_NAMES, coil_id: str | None = None
+) -> Iterator[PlantTables]:
     """Open `"V_Coils"` and `"GR_QPValues"` of a PostgreSQL, as of one moment; the server sorts, nothing is written.
 
     Args:
         dsn: of the plant's database.
         default_plant: plant of coils whose tables name none.
         mapping: how the plant names tables and columns.
+        coil_id: of the only coil to read; a plant's table of all its lines may know several of that id. None: all.
 
     Raises:
         StoreError: the database cannot be reached.
@@ -44,10 +49,13 @@ def plant_database(dsn: str, *, default_plant: str, mapping: PlantMapping = OUR_
             plants = _has_column(coils, mapping.tables.coils, columns.coils.get("PLANT", "PLANT")) and _has_column(
                 coils, mapping.tables.tiles, columns.tiles.get("PLANT", "PLANT")
             )
-        name = "plant_tiles_by_plant" if plants else "plant_tiles"
+        if coil_id is None:
+            listed, name = "plant_coils", "plant_tiles_by_plant" if plants else "plant_tiles"
+        else:
+            listed, name = "plant_coil", "plant_coil_tiles_by_plant" if plants else "plant_coil_tiles"
         yield PlantTables(
-            coils=lambda: _copied(coils, "plant_coils", mapping.tables.coils, REQUIRED_COILS, columns.coils),
-            tiles=lambda _: _copied(tiles, name, mapping.tables.tiles, REQUIRED_TILES, columns.tiles),
+            coils=lambda: _copied(coils, listed, mapping.tables.coils, REQUIRED_COILS, columns.coils, coil_id),
+            tiles=lambda _: _copied(tiles, name, mapping.tables.tiles, REQUIRED_TILES, columns.tiles, coil_id),
             tiles_bytes=0,
             sorted_by_coil=True,
             default_plant=default_plant,
@@ -110,11 +118,17 @@ class _CopyReader(io.RawIOBase):
 
 
 def _copied(
-    connection: Connection, statement: str, table: str, required: tuple[str, ...], theirs: Mapping[str, str]
+    connection: Connection,
+    statement: str,
+    table: str,
+    required: tuple[str, ...],
+    theirs: Mapping[str, str],
+    coil_id: str | None,
 ) -> CsvStream:
     name = f'"{table}"'
     named = {ours: theirs.get(ours, ours) for ours in (*required, "PLANT")} | {"coils": table, "tiles": table}
-    text = query(statement).format(**{ours: sql.Identifier(name) for ours, name in named.items()})
+    names = {ours: sql.Identifier(name) for ours, name in named.items()}
+    text = query(statement).format(**names, coil_id=sql.Literal(coil_id))
 
     def rows() -> Generator[bytes]:
         with _source_errors(name), connection.cursor() as cursor, cursor.copy(text) as copy:
@@ -122,6 +136,27 @@ def _copied(
 
     handle = io.BufferedReader(_CopyReader(rows()), buffer_size=1 << 20)
     return open_csv(handle, name=name, required=required, theirs=theirs)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlantFeedback:
+    """A row of the plant's table `feedback`."""
+
+    label: str | None
+    note: str | None
+    ts: datetime | None
+
+
+def plant_feedback(dsn: str, coil_id: str) -> tuple[PlantFeedback, ...]:
+    """What operators wrote of a coil into the plant's table `feedback`, oldest first.
+
+    Raises:
+        StoreError: the database cannot be reached.
+        SourceError: the table cannot be read.
+    """
+    with connect(dsn) as connection, _source_errors("the plant's table feedback"):
+        rows = connection.execute(query("plant_feedback").format(coil_id=sql.Literal(coil_id))).fetchall()
+    return tuple(PlantFeedback(**row) for row in rows)
 
 
 @contextmanager

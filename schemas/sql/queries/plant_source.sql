@@ -21,3 +21,19 @@ copy (select * from {tiles} order by {COILID}, {MID}, {TILEID}) to stdout with (
 
 -- name: plant_tiles_by_plant
 copy (select * from {tiles} order by {PLANT}, {COILID}, {MID}, {TILEID}) to stdout with (format csv, header);
+
+-- name: plant_coil
+-- COPY takes no bound parameters: the driver quotes the id, and the server reads it as the column's type.
+copy (select * from {coils} where {SID} = {coil_id}) to stdout with (format csv, header);
+
+-- name: plant_coil_tiles
+copy (select * from {tiles} where {COILID} = {coil_id} order by {MID}, {TILEID}) to stdout with (format csv, header);
+
+-- name: plant_coil_tiles_by_plant
+copy (
+    select * from {tiles} where {COILID} = {coil_id} order by {PLANT}, {MID}, {TILEID}
+) to stdout with (format csv, header);
+
+-- name: plant_feedback
+-- What operators wrote of a coil, oldest first.
+select "Label"::text as label, "Descrip"::text as note, ts from feedback where "COILID" = {coil_id} order by ts;
