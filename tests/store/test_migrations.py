@@ -62,9 +62,10 @@ def test_a_migrator_killed_half_way_leaves_nothing_and_blocks_nobody(empty_datab
 def test_a_lock_row_that_yoyo_left_behind_blocks_nobody(database: str) -> None:
     with connect(database) as connection:
         connection.execute("insert into coilflow.yoyo_lock (locked, ctime, pid) values (1, now(), 1)")
-        connection.execute("delete from coilflow._yoyo_migration where migration_id = '0005_positions'")
-        connection.execute("drop table coilflow.positions, coilflow.dead_letters")
-    assert migrate(database) == ("0005_positions",)
+        connection.execute("delete from coilflow._yoyo_migration where migration_id = '0007_outbox'")
+        connection.execute("alter table coilflow.outbox drop attempts, drop refusal, drop refused_at")
+        connection.execute("create index outbox_unpublished on coilflow.outbox (slot)")
+    assert migrate(database) == ("0007_outbox",)
 
 
 def test_a_database_newer_than_the_code_is_refused(database: str) -> None:
