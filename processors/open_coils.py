@@ -12,7 +12,7 @@ from schemas.readings import rows_of
 from schemas.rejects import Headers
 from schemas.stream_settings import StreamSettings
 
-Message = tuple[bytes, Headers]  # value and headers, as they came
+Message = tuple[bytes | None, Headers]  # value and headers, as they came; None: a tombstone
 
 _ZEROS = [0.0] * SENSORS_PER_FACE
 _ORDER_FIELDS = tuple(Order.model_fields)

@@ -186,7 +186,7 @@ class PartitionLog:
             key=fault.key,
             error=fault.error,
             remedy=fault.remedy,
-            original=value,
+            original=value or b"",  # a tombstone has none
             whole_coil=False,
             log=LogPlace(
                 topic=self.topic, partition=self.partition, offset=one.offset, key=one.key, headers=tuple(headers)

