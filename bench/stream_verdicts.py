@@ -1,5 +1,6 @@
 """What a bench reads from the database: how many verdicts, which, and when each was committed."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from psycopg.rows import DictRow
@@ -45,12 +46,15 @@ def stored(connection: Connection) -> dict[tuple[str, str], tuple[str, str]]:
     return {(row["plant"], row["coil_id"]): (row["revision"], row["label"]) for row in rows}
 
 
-def owners(connection: Connection, topic: str) -> dict[str, int]:
+def owned(connection: Connection, topic: str) -> dict[int, str]:
+    """Partition of a topic to the name of its owner."""
+    rows = connection.execute("select partition, owner from coilflow.positions where topic = %s", (topic,)).fetchall()
+    return {row["partition"]: row["owner"] for row in rows}
+
+
+def owners(connection: Connection, topic: str) -> Counter[str]:
     """Owner of partitions of a topic to how many it has."""
-    rows = connection.execute(
-        "select owner, count(*) as partitions from coilflow.positions where topic = %s group by owner", (topic,)
-    ).fetchall()
-    return {row["owner"]: row["partitions"] for row in rows}
+    return Counter(owned(connection, topic).values())
 
 
 def rows(connection: Connection) -> dict[str, int]:
