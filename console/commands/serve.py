@@ -1,7 +1,6 @@
 """`coilflow console`: REST for an MES without Kafka."""
 
 import ipaddress
-import logging
 import signal
 import socket
 from contextlib import ExitStack
@@ -37,7 +36,6 @@ def serve(
 
     settings = load_settings()
     configure_logging()
-    logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
     with ExitStack() as stack:
         listening = stack.enter_context(_listening(host, port))
         if not _is_loopback(host):
