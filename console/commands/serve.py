@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 from console.output import err
-from console.rest.app import create_app
-from console.rest.service import running_service
 from flows.mapping import decoder_of
 from flows.observe import configure_logging
 from flows.record import register_members
@@ -33,6 +31,9 @@ def serve(
 ) -> int:
     """Serve REST under /api/v1 until SIGTERM, and judge the coils that come by it."""
     import uvicorn  # noqa: PLC0415 - other commands start faster without
+
+    from console.rest.app import create_app  # noqa: PLC0415
+    from console.rest.service import running_service  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging()

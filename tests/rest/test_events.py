@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import pyarrow as pa
 import pytest
 
 from console.rest.events import LARGEST_BODY_BYTES
@@ -236,3 +237,23 @@ def test_two_consoles_judge_each_coil_once(client: httpx.Client, connection: Con
         wait_until(lambda: counts(connection).decided == 20)
     found = counts(connection)
     assert (found.verdicts, found.outbox, found.superseding) == (20, 20, 0)
+
+
+def test_a_coil_as_one_arrow_body_makes_the_verdict_of_its_events(client: httpx.Client, connection: Connection) -> None:
+    started, *chunks, ended = events_of(coil("7"))
+    batch = pa.RecordBatch.from_pylist(
+        [chunk["data"] | {"position": float(chunk["data"]["position"])} for chunk in chunks]
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    headers = {"ce-id": "rows", "ce-source": "/mes", "ce-type": "coil.chunk", "ce-specversion": "1.0"}
+    headers |= {"content-type": "application/vnd.apache.arrow.stream"}
+    assert post(client, [started]).status_code == 202
+    for status in ("accepted", "repeated"):
+        answer = client.post("/api/v1/events", content=sink.getvalue().to_pybytes(), headers=headers)
+        assert (answer.status_code, answer.json().get("events", [{}])[0].get("status")) == (202, status), answer.text
+    post(client, [ended, *events_of(coil("8"))])
+    wait_until(lambda: counts(connection).decided == 2)
+    rows = connection.execute("select distinct p_nok, observed, revision from coilflow.verdicts").fetchall()
+    assert len(rows) == 1
