@@ -11,7 +11,19 @@ from console.cli import run
 from tests.console.conftest import Coilflow
 from tests.flows.given import grey_row, three, write_grey, write_tables
 
-COMMANDS = {"demo", "simulate", "normalize", "assess", "evaluate", "train", "doctor"}
+COMMANDS = {
+    "assess",
+    "bridge",
+    "console",
+    "deadletters",
+    "demo",
+    "doctor",
+    "evaluate",
+    "normalize",
+    "simulate",
+    "train",
+    "worker",
+}
 
 
 def test_help_lists_the_commands_that_there_are(coilflow: Coilflow) -> None:
