@@ -69,7 +69,7 @@ class Turn:
     side: str
     events_per_s: float
     seconds: float
-    cpu_us_per_event: float  # of its own process; of the bare loop with its start
+    cpu_us_per_event: float  # of its own process
     broker_share: float  # of one core, while it ran
     database_share: float
 
@@ -111,10 +111,11 @@ def turn(here: Servers, side: str, topic: Filled, number: str) -> tuple[Turn, di
         service.start()
         try:
             said = service.said()
-            before, own_before_s = here.cpu_s(), cpu_s(service.process.pid) if side != "bare" else 0.0
+            before, start_s = here.cpu_s(), cpu_s(service.process.pid)
             if side != "bare":
                 wait_for(lambda: verdicts(connection) >= topic.coils, services=[service], limit_s=LIMIT_S)
-            after, own_s = here.cpu_s(), cpu_s(service.process.pid) - own_before_s
+            after = here.cpu_s()
+            own_s = said["cpu_s"] if side == "bare" else cpu_s(service.process.pid) - start_s
             last_s = said["last_s"] if side == "bare" else max(commit.committed_s for commit in commits(connection))
             outcome = stored(connection)
             if side != "bare":
