@@ -3,56 +3,69 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 from rich.console import Console
 
-from console.commands import deadletters
-from console.commands.assess import assess
-from console.commands.bridge_mqtt import mqtt
-from console.commands.bridge_outbox import outbox
-from console.commands.demo import demo
-from console.commands.doctor import doctor
-from console.commands.evaluate import evaluate
-from console.commands.normalize import normalize
-from console.commands.serve import serve
-from console.commands.simulate import simulate
-from console.commands.train import train
-from console.commands.worker import assess as assess_stream
 from console.options import EMBEDDED
 from schemas.errors import CoilflowError
 from store.connection import parameters_of
 
-app = typer.Typer(
-    name="coilflow",
-    help="One verdict for every galvanized coil: OK, NOK or UNDECIDED.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
-for command in (demo, simulate, normalize, assess, evaluate, train, doctor):
-    app.command()(command)
-app.command("console")(serve)
+# Where each command stands: only what is called is imported, so that none waits for the libraries of the others.
+_COMMANDS: dict[str, str] = {
+    "demo": "console.commands.demo:demo",
+    "simulate": "console.commands.simulate:simulate",
+    "normalize": "console.commands.normalize:normalize",
+    "assess": "console.commands.assess:assess",
+    "evaluate": "console.commands.evaluate:evaluate",
+    "train": "console.commands.train:train",
+    "worker assess": "console.commands.worker:assess",
+    "bridge mqtt": "console.commands.bridge_mqtt:mqtt",
+    "bridge outbox": "console.commands.bridge_outbox:outbox",
+    "console": "console.commands.serve:serve",
+    "deadletters list": "console.commands.deadletters:list_",
+    "deadletters show": "console.commands.deadletters:show",
+    "deadletters replay": "console.commands.deadletters:replay",
+    "doctor": "console.commands.doctor:doctor",
+}
+_GROUPS = {
+    "worker": "Kafka consumers, as many as the topic has partitions.",
+    "bridge": "What joins coilflow to the plant's brokers.",
+    "deadletters": "What got no verdict, with its original bytes.",
+}
 
 
-def _group(name: str, what: str, **commands: Callable[..., int]) -> None:
-    group = typer.Typer(name=name, help=what, no_args_is_help=True, rich_markup_mode=None)
-    for command_name, function in commands.items():
-        group.command(command_name)(function)
-    app.add_typer(group)
-
-
-_group("worker", "Kafka consumers, as many as the topic has partitions.", assess=assess_stream)
-_group("bridge", "What joins coilflow to the plant's brokers.", mqtt=mqtt, outbox=outbox)
-_group(
-    "deadletters",
-    "What got no verdict, with its original bytes.",
-    list=deadletters.list_,
-    show=deadletters.show,
-    replay=deadletters.replay,
-)
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the command that the arguments begin with; with all of them where they name none."""
+    app = typer.Typer(
+        name="coilflow",
+        help="One verdict for every galvanized coil: OK, NOK or UNDECIDED.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        add_completion=False,
+    )
+    app.callback()(lambda: None)  # without it, an app of one command has no command names
+    called = {name for name in _COMMANDS if name.split()[0] in arguments[:1]}
+    groups: dict[str, typer.Typer] = {}
+    for name, place in _COMMANDS.items():
+        if called and name not in called:
+            continue
+        module, function = place.split(":")
+        *group, command = name.split()
+        home = app
+        for title in group:
+            if title not in groups:
+                groups[title] = typer.Typer(
+                    name=title, help=_GROUPS[title], no_args_is_help=True, rich_markup_mode=None
+                )
+                groups[title].callback()(lambda: None)
+                app.add_typer(groups[title])
+            home = groups[title]
+        home.command(command)(getattr(import_module(module), function))
+    return app
 
 
 _INTERRUPTED = 130  # as a shell counts SIGINT
@@ -70,7 +83,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; prints no stack trace unless COILFLOW_DEBUG is set."""
     try:
-        code = app(args=_with_store_value(arguments), prog_name="coilflow", standalone_mode=False)
+        code = build_app(arguments)(args=_with_store_value(arguments), prog_name="coilflow", standalone_mode=False)
         sys.stdout.flush()
     except CoilflowError as error:
         return _complain(str(error), error.remedy, error.exit_code)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from console.cli import app
+from console.cli import build_app
 from schemas.sql import load_statements, parse_statements
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_no_module_holds_sql(path: Path) -> None:
 
 
 def test_remedies_of_the_store_quote_commands_that_exist() -> None:
-    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    known = {command.callback.__name__ for command in build_app([]).registered_commands if command.callback}
     quoted = {
         command
         for path in sources("store")
