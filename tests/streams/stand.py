@@ -61,9 +61,9 @@ class Stream:
     settings: Settings
     dsn: str
     sender: KafkaProducer
-    oracle: Answers
-    launcher: Answers
     folder: Path
+    oracle: Answers | None = None
+    launcher: Answers | None = None
     ends: dict[int, int] = field(default_factory=dict)  # partition -> offset after the last message sent
 
     def send(self, lines: Iterable[bytes], *, partition: int | None = None, timestamp_ms: int | None = None) -> None:
@@ -113,6 +113,7 @@ class Stream:
         clock_off_s: float = 0.0,
     ) -> int:
         """Start a worker process, see `tests.streams.launch`; returns its id. `kill_running` ends it."""
+        assert self.launcher is not None
         pid = self.launcher.ask(
             {
                 "settings": orjson.loads(self.settings.model_dump_json(exclude_unset=True)),
@@ -181,6 +182,7 @@ class Stream:
 
     def findings(self, *, may_be_open: Sequence[str] = (), scorer: str = "e1") -> dict[str, Any]:
         """What the oracle's process finds; all zero where nothing is lost, doubled or wrong."""
+        assert self.oracle is not None
         found: dict[str, Any] = self.oracle.ask(
             {
                 "dsn": self.dsn,
