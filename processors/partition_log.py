@@ -130,8 +130,8 @@ class PartitionLog:
 
     def position(self, without: Iterable[OpenCoil] = ()) -> int:
         """Offset to read on from after a restart, once the coils in `without` are stored."""
-        stored = {coil.key for coil in without}
-        holds = [c.holds_from for c in self.open.values() if c.holds_from is not None and c.key not in stored]
+        stored = {id(coil) for coil in without}  # not by key: another partition may hold events of the same coil
+        holds = [c.holds_from for c in self.open.values() if c.holds_from is not None and id(c) not in stored]
         return min(holds, default=self.next_offset)
 
     def holding_back(self, events: int) -> list[OpenCoil]:

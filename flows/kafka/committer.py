@@ -82,7 +82,7 @@ class Committer:
             if not stretch.due:
                 raise
             for one in stretch.due:  # one coil that cannot be stored must not hold the others up for ever
-                self._commit_alone(connect(), owned, one, error)
+                self._commit_alone(connect(), owned, one, error, rejects)
             return
         self._settle(stretch, owned, rejects)
 
@@ -122,8 +122,11 @@ class Committer:
         rejects: Sequence[Reject],
         *,
         noting: bool,
+        pending: Sequence[Reject] = (),
     ) -> Stretch | None:
-        return stretch_of(self._topic, owned, due, outcome, rejects, noting=noting, settings=self._settings)
+        return stretch_of(
+            self._topic, owned, due, outcome, rejects, noting=noting, settings=self._settings, pending=pending
+        )
 
     def _send(self, connection: Connection, stretch: Stretch) -> None:
         with metrics.STEP_SECONDS.labels("commit").time():
@@ -135,9 +138,16 @@ class Committer:
         stored = {id(reject) for reject in stretch.batch.rejects}
         rejects[:] = [reject for reject in rejects if id(reject) not in stored]
 
-    def _commit_alone(self, connection: Connection, owned: Mapping[int, Owned], one: Due, first: StoreError) -> None:
+    def _commit_alone(
+        self,
+        connection: Connection,
+        owned: Mapping[int, Owned],
+        one: Due,
+        first: StoreError,
+        pending: Sequence[Reject],
+    ) -> None:
         for outcome in (self._judge([one]), Outcome(decided=(), rejects=(_refused(one, "store", first),))):
-            stretch = self._stretch(owned, [one], outcome, [], noting=False)
+            stretch = self._stretch(owned, [one], outcome, [], noting=False, pending=pending)
             if stretch is None:
                 return
             try:

@@ -77,6 +77,7 @@ def stretch_of(
     *,
     noting: bool,
     settings: Settings,
+    pending: Sequence[Reject] = (),
 ) -> Stretch | None:
     """What to commit now; None where nothing has changed.
 
@@ -88,6 +89,7 @@ def stretch_of(
         rejects: messages that were refused alone.
         noting: also tell the database which coils are open, and warn of those that are out of band already.
         settings: rules of the stream.
+        pending: messages that were refused alone and are stored later: no position goes past them.
     """
     leaving = {id(coil) for _, coil in due}
     staying = [c for part in owned.values() for c in part.log.open.values() if id(c) not in leaving] if noting else []
@@ -101,6 +103,8 @@ def stretch_of(
     ]
     stored = [coil for _, coil in due] + [coil for _, coil in parking]
     positions = {number: part.log.position(without=stored) for number, part in owned.items()}
+    for place in [reject.log for reject in pending if reject.log and reject.log.partition in positions]:
+        positions[place.partition] = min(positions[place.partition], place.offset)
     touched = (
         {number for number, position in positions.items() if position != owned[number].committed}
         | {partition.partition for partition, _ in due}
