@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from processors.normalize import HEAVIEST_G_M2
 from processors.open_coils import OpenCoil
-from schemas.layout import FACES, SENSORS_PER_FACE, Face
+from schemas.layout import FACES, FARTHEST, SENSORS_PER_FACE, Face
 from schemas.stream_settings import StreamSettings
 
 Side = Literal["below", "above"]
@@ -32,7 +33,7 @@ def out_of_band(coil: OpenCoil, rules: StreamSettings) -> OutOfBand | None:
     that follow each other on the same side of the band are one stretch, from the first position to the last.
     """
     band = coil.band_g_m2()
-    if band is None or rules.warn_length_m is None:
+    if band is None or rules.warn_length_m is None or not 0 <= band[0] < band[1] <= HEAVIEST_G_M2:
         return None
     for face in FACES:
         rows = sorted(_medians(coil, face))
@@ -83,5 +84,7 @@ def _medians(coil: OpenCoil, face: Face) -> Iterable[tuple[float, float]]:
             and isinstance(readings, list)
             and len(readings) == SENSORS_PER_FACE
             and _NUMBERS.issuperset(map(type, (position, *readings)))  # assembly refuses the others, once it is due
+            and abs(position) <= FARTHEST
+            and all(0 <= reading <= HEAVIEST_G_M2 for reading in readings)  # NaN is none of them
         ):
             yield position, sorted(readings)[SENSORS_PER_FACE // 2]

@@ -1,5 +1,7 @@
 """Early warning: a face out of its band over a length, and not a gauge that calibrates."""
 
+import json
+
 import pytest
 
 from processors.decode import EventFault, decode_message
@@ -74,3 +76,26 @@ def test_readings_that_are_none_warn_of_nothing_and_break_nothing(readings: obje
 def test_positions_that_are_none_break_nothing() -> None:
     odd = [event("coil.chunk", "7", i, face="top", position=p, mean_g_m2=[1] * 9) for i, p in enumerate((0, "x", None))]
     assert out_of_band(open_coil(started("7"), *odd), RULES) is None
+
+
+@pytest.mark.parametrize("level_g_m2", [-3.0, 1e9, 10**400], ids=["negative", "heavy", "no float"])
+def test_readings_that_are_no_coating_warn_of_nothing(level_g_m2: float) -> None:
+    lines = [row(28.0 * i, [level_g_m2] * 9) for i in range(4)]
+    assert out_of_band(open_coil(started("7"), *lines), RULES) is None
+
+
+def test_positions_past_any_strip_warn_of_nothing() -> None:
+    lines = [row(10 ** (400 + i), [90.0] * 9) for i in range(4)]
+    assert out_of_band(open_coil(started("7"), *lines), RULES) is None
+
+
+@pytest.mark.parametrize("band", [(-9.0, -1.0), (120.0, 100.0), (100.0, 1e9)])
+def test_a_band_that_is_none_warns_of_nothing(band: tuple[float, float]) -> None:
+    assert out_of_band(open_coil(started("7", band=band), *rows(50, 50, 50, 50)), RULES) is None
+
+
+def row(position: float, mean_g_m2: list[float]) -> bytes:
+    """As Python writes it, with a NaN and integers of any size."""
+    data = {"plant": PLANT, "coil_id": "7", "face": "top", "position": position, "mean_g_m2": mean_g_m2}
+    envelope = {"specversion": "1.0", "id": "1", "source": "/x", "type": "coil.chunk"}
+    return json.dumps(envelope | {"data": data | {"note": float("nan")}}).encode()
