@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import MAXYEAR, datetime
 from itertools import chain
 from typing import Any
 
@@ -155,11 +156,19 @@ def _header(coil: CoilEvents) -> CoilHeader | tuple[str, str]:
     return unfit_text(coil.key, order) or CoilHeader(
         key=coil.key,
         order=order,
-        started_at=start.started_at,
+        started_at=_storable(start.started_at),
         rows_per_face=rows_per_face or None,
         reasons=() if ended else (_not_ended(coil.silent_s),),
         origin=coil.origin,
     )
+
+
+def _storable(time: datetime | None) -> datetime | None:
+    """None for what software writes where it knows no time (0001-01-01, 9999-12-31).
+
+    A database gives it back in another zone, where its year may be 0 or 10000, which nothing here can read.
+    """
+    return time if time is not None and 1 < time.year < MAXYEAR else None
 
 
 def _not_ended(silent_s: float | None) -> str:
