@@ -9,6 +9,7 @@ import pytest
 from schemas.errors import NotOwnerError, StoreError
 from schemas.events import CoilWarning, CoilWarningEvent
 from schemas.rejects import LogPlace, Reject
+from schemas.verdicts import Label
 from store.connection import Connection, connect
 from store.log import (
     Claim,
@@ -279,3 +280,15 @@ def test_a_value_that_cannot_be_stored_stores_nothing_of_its_stretch(connection:
     with pytest.raises(StoreError):
         commit(connection, at(claim, 9), decided=(logged("a", offset=1), logged("b", offset=2, supersedes="r1")))
     assert state_of_database(connection) == before
+
+
+@pytest.mark.parametrize(("observed", "state"), [(0.0, "new"), (0.1, "resolved")])
+def test_a_dead_letter_is_resolved_by_a_verdict_and_not_by_a_fragment(
+    connection: Connection, observed: float, state: str
+) -> None:
+    claim = claimed(connection, 0)[0]
+    commit(connection, at(claim, 9), rejects=(refused("a", offset=8),))
+    late = logged("a", offset=10, label=Label.UNDECIDED)
+    commit(connection, at(claim, 11), decided=(replace(late, verdict=replace(late.verdict, observed=observed)),))
+    [row] = connection.execute("select state from coilflow.dead_letters").fetchall()
+    assert row["state"] == state

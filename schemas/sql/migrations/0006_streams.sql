@@ -140,7 +140,7 @@ begin
         where (select count(*) from reading) >= 0
         order by plant, coil_id, nth
         on conflict (plant, coil_id, revision, role) do nothing
-        returning verdict_id, plant, coil_id, revision, supersedes
+        returning verdict_id, plant, coil_id, revision, supersedes, observed
     ),
     first_given as (
         select distinct on (plant, coil_id, revision) plant, coil_id, revision, members, event_id, key, slot, payload
@@ -171,6 +171,7 @@ begin
         set state = 'resolved'
         from inserted as i
         where d.plant = i.plant and d.coil_id = i.coil_id and d.state in ('new', 'replayed')
+          and i.observed > 0 -- a fragment, of which nothing was assessed, is no answer to what was refused
         returning 1
     )
     select
