@@ -18,6 +18,7 @@ from processors.envelope import (
     holds_json,
     is_json,
     is_structured,
+    may_be_deep,
     media_type,
     on_one_line,
     read_envelope,
@@ -80,7 +81,7 @@ def decode_message(value: bytes | None, headers: Headers = (), names: FieldNames
         One event, or as many as an Arrow payload has rows; else what is wrong. It raises nothing.
     """
     attributes = dict(headers)
-    if value is not None and len(value) <= MOST_DATA_BYTES:
+    if value is not None and len(value) <= MOST_DATA_BYTES and not may_be_deep(value):
         try:
             kind, data = _binary(value, attributes) if attributes else _plain(value)
             if names is not None:

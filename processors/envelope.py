@@ -3,6 +3,7 @@
 import json
 from base64 import b64decode
 from collections.abc import Mapping
+from itertools import chain
 from typing import NamedTuple
 
 import orjson
@@ -17,6 +18,7 @@ NO_EVENT = (
     "compare it with the examples in schemas/examples",
 )
 Fault = tuple[str, str]  # error, remedy
+_DEEPEST = 300
 
 
 class Envelope(NamedTuple):
@@ -60,9 +62,16 @@ def event_id_of(headers: Headers) -> str | None:
 def read_json(value: bytes) -> object:
     """JSON, or what Python and others write for it: a NaN then reaches the coil, which is rejected with its place."""
     try:
-        return _parsed(value)
+        parsed = _parsed(value)
     except orjson.JSONDecodeError as error:
-        return _with_nan(value) or NoJson("not UTF-8" if "utf" in str(error).lower() else f"no JSON ({error})")
+        parsed = _with_nan(value) or NoJson("not UTF-8" if "utf" in str(error).lower() else f"no JSON ({error})")
+    deep = may_be_deep(value) and _is_deep(parsed)
+    return NoJson(f"nested more than {_DEEPEST} deep") if deep else parsed
+
+
+def may_be_deep(value: bytes) -> bool:
+    """Whether JSON has brackets enough to be nested deeper than Python compares or shows; `read_json` says if it is."""
+    return len(value) > 2 * _DEEPEST and value.count(b"[") + value.count(b"{") > _DEEPEST
 
 
 def is_json(value: bytes) -> bool:
@@ -112,6 +121,16 @@ def _structured(value: bytes, media: str) -> Envelope | Fault:
 def _parsed(value: bytes) -> object:
     parsed: object = orjson.loads(value)
     return parsed
+
+
+def _is_deep(parsed: object) -> bool:
+    level = [parsed]
+    for _ in range(_DEEPEST):
+        nested = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = list(chain.from_iterable(nested))
+        if not level:
+            return False
+    return True
 
 
 def _with_nan(value: bytes) -> object:

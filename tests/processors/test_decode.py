@@ -272,6 +272,25 @@ def test_a_start_in_arrow_is_a_fault() -> None:
     assert fault(arrow(), headers).error == "only coil.chunk events may carry Arrow"
 
 
+@pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
+@pytest.mark.parametrize("field", [b"note", b"plant"])
+def test_data_nested_deeper_than_python_can_compare_are_a_fault(field: bytes, opened: bytes, closed: bytes) -> None:
+    deep = opened * 1000 + b"0" + closed * 1000
+    data = b'{"plant":"p","coil_id":"7","' + field + b'":' + deep + b"}"
+    structured = b'{"specversion":"1.0","type":"coil.started","data":' + data + b"}"
+    for value, headers in ((data, headers_of(EXAMPLES["coil.started"])), (structured, ())):
+        found = decode_message(value, headers)
+        assert isinstance(found, EventFault)
+        assert found.error.endswith("nested more than 300 deep")
+
+
+def test_many_brackets_side_by_side_are_no_fault() -> None:
+    data = EXAMPLES["coil.started"]["data"] | {"history": [[{"by": [1]}]] * 500}
+    assert decode_message(orjson.dumps(data), headers_of(EXAMPLES["coil.started"])) == (
+        ChunkEvent("coil.started", KEY, data),
+    )
+
+
 def test_a_plants_own_names_are_read_as_ours_in_every_form() -> None:
     names = FieldNames(
         fields={"coil.chunk": {"mill": "plant", "SID": "coil_id", "side": "face", "zn": "mean_g_m2"}},
