@@ -59,9 +59,14 @@ class PartitionLog:
     clock: PartitionClock = field(default_factory=PartitionClock)
     tally: Tally = field(default_factory=Tally)
 
-    def restore(self, parked: OpenCoil) -> None:
-        """Take a parked coil up again; its messages up to its last offset are skipped."""
+    def restore(self, parked: OpenCoil, *, last_offset: int) -> None:
+        """Take a parked coil up again; its messages up to its last offset are skipped.
+
+        A verdict may hold all of them by now, so that nothing of it is new: then it is decided once more, to no effect,
+        and is parked no longer.
+        """
         parked.holds_from = None
+        parked.first_offset = parked.last_offset = last_offset
         parked.noted = True
         self.tally.coils_seen += 1
         self.open[parked.key] = parked
@@ -93,34 +98,37 @@ class PartitionLog:
         """
         rejects = []
         late: dict[CoilKey, OpenCoil] = {}  # decided coils opened again, until a message says something new
-        tally = self.tally
+        tally, clock, opened, settled = self.tally, self.clock, self.open, self.settled
+        last_timestamp_ms = -1  # a batch of the log often has one
         for one in messages:
-            self.clock.read(one.timestamp_ms)
-            self.next_offset = one.offset + 1
+            offset, timestamp_ms, _, message, decoded = one
+            if timestamp_ms != last_timestamp_ms:
+                clock.read(timestamp_ms)
+                last_timestamp_ms = timestamp_ms
+            self.next_offset = offset + 1
             tally.consumed += 1
-            decoded = one.decoded
-            key = self._coil_of(decoded, decided)
+            key = self._coil_of(decoded, decided) if isinstance(decoded, EventFault) else decoded[0].key
             if key is None:
                 tally.dead += 1
                 rejects.append(self._reject(one))
                 continue
-            coil = self.open.get(key)
-            if (self.settled.get(key, -1) if coil is None else coil.last_offset) >= one.offset:
+            coil = opened.get(key)
+            if (settled.get(key, -1) if coil is None else coil.last_offset) >= offset:
                 tally.duplicate += 1
                 continue
             if coil is None:
                 coil = late.get(key) or self._opened(key, decided)
             if isinstance(decoded, EventFault):
-                coil.fail((decoded.error, decoded.remedy), one.message, offset=one.offset, now_ms=self.clock.now_ms)
-            elif not coil.apply(decoded, one.message, offset=one.offset, now_ms=self.clock.now_ms):
+                coil.fail((decoded.error, decoded.remedy), message, offset=offset, now_ms=clock.now_ms)
+            elif not coil.apply(decoded, message, offset=offset, now_ms=clock.now_ms):
                 tally.duplicate += 1
                 late[key] = coil
                 continue
             tally.applied += 1
-            coil.last_timestamp_ms = one.timestamp_ms
-            if key not in self.open:
+            coil.last_timestamp_ms = timestamp_ms
+            if key not in opened:
                 tally.coils_seen += 1
-                self.open[key] = coil
+                opened[key] = coil
         return rejects
 
     def due(self, rules: StreamSettings) -> list[OpenCoil]:
@@ -165,15 +173,13 @@ class PartitionLog:
         stored = decided.get(key)
         return (revision_of(stored) if stored is not None else None) or OpenCoil(key=key)
 
-    def _coil_of(self, decoded: Decoded, decided: Mapping[CoilKey, StoredCoil]) -> CoilKey | None:
-        """The coil that a message belongs to; None where it is refused alone.
+    def _coil_of(self, fault: EventFault, decided: Mapping[CoilKey, StoredCoil]) -> CoilKey | None:
+        """The coil that a wrong message belongs to; None where it is refused alone.
 
-        A wrong message belongs to no coil where it names none, says nothing of its readings or comes after its verdict.
+        It belongs to no coil where it names none, says nothing of its readings or comes after its verdict.
         """
-        if not isinstance(decoded, EventFault):
-            return decoded[0].key
-        late = decoded.key in decided and decoded.key not in self.open
-        return None if decoded.aside or late else decoded.key
+        late = fault.key in decided and fault.key not in self.open
+        return None if fault.aside or late else fault.key
 
     def _reject(self, one: LogMessage) -> Reject:
         fault = one.decoded

@@ -60,7 +60,7 @@ def take_over(
     parked = parked_coils(connection, topic, numbers)
     revised = decided_coils(connection, [coil.key for coil in parked]) if parked else {}
     for coil in parked:
-        owned[coil.partition].log.restore(_unparked(coil, revised, decode))
+        owned[coil.partition].log.restore(_unparked(coil, revised, decode), last_offset=coil.last_offset)
     return owned, lost
 
 

@@ -167,7 +167,7 @@ class Machine(RuleBasedStateMachine):
                 found = decode_message(line)
                 assert not isinstance(found, EventFault)
                 one.apply(found, (line, ()), offset=last_offset, now_ms=0)
-            self.log.restore(one)
+            self.log.restore(one, last_offset=last_offset)
 
     @invariant()
     def nothing_is_unaccounted_for(self) -> None:
@@ -289,3 +289,18 @@ def test_open_coils_hold_the_position_and_parked_ones_do_not() -> None:
     assert log.holding_back(3) == []
     one.holds_from = None
     assert log.position() == 1
+
+
+def test_a_parked_coil_that_a_verdict_holds_already_has_a_place_in_the_log() -> None:
+    one = OpenCoil(key=key_of("a"))
+    for offset, line in enumerate(EVENTS["a"]):
+        one.apply(_events(line), (line, ()), offset=offset, now_ms=0)
+    log = PartitionLog(topic="t", partition=0, next_offset=10)
+    stored = judged(one, log)
+    assert stored is not None
+    again = revision_of(stored)
+    assert again is not None
+    log.restore(again, last_offset=7)
+    log.clock.idle(1_100)
+    assert [log.log_place(due).offset for due in log.due(RULES)] == [7]
+    assert log.position() == 10
