@@ -113,7 +113,8 @@ def stretch_of(
     ) & owned.keys()
     if not touched and not noted and not warnings:
         return None
-    moved = {number: positions[number] for number in sorted(touched or owned)}
+    # What is said of open coils needs their partitions' epochs: another worker may have refused them by now.
+    moved = {number: positions[number] for number in sorted(owned if noted or warnings else touched)}
     batch = LogBatch(
         topic=topic,
         positions=tuple(

@@ -25,8 +25,10 @@ def due_of(owned: Owned) -> Due:
     return owned.log, one
 
 
-def positions(owned: dict[int, Owned], due: list[Due], pending: list[Reject]) -> dict[int, int]:
-    stretch = stretch_of(TOPIC, owned, due, NOTHING, [], noting=False, settings=Settings(), pending=pending)
+def positions(
+    owned: dict[int, Owned], due: list[Due], pending: list[Reject], *, noting: bool = False
+) -> dict[int, int]:
+    stretch = stretch_of(TOPIC, owned, due, NOTHING, [], noting=noting, settings=Settings(), pending=pending)
     assert stretch is not None
     return {claim.partition: claim.next_offset for claim in stretch.batch.positions}
 
@@ -42,3 +44,8 @@ def test_no_position_goes_past_a_refused_message_that_is_stored_later() -> None:
     owned, rejects = read(0, *lines[:3], b"no event", *lines[3:])
     assert positions({0: owned}, [due_of(owned)], rejects) == {0: 3}
     assert positions({0: owned}, [due_of(owned)], []) == {0: len(lines) + 1}
+
+
+def test_open_coils_are_noted_under_the_epoch_of_their_partition_whatever_is_decided_in_another() -> None:
+    here, there = read(0, *coil("7"))[0], read(1, *coil("8")[:3])[0]
+    assert positions({0: here, 1: there}, [due_of(here)], [], noting=True) == {0: len(coil("7")), 1: 0}
