@@ -93,7 +93,6 @@ def stretch_of(
     """
     leaving = {id(coil) for _, coil in due}
     staying = [c for part in owned.values() for c in part.log.open.values() if id(c) not in leaving] if noting else []
-    noted = [coil for coil in staying if not coil.noted]
     warnings = [(coil, event) for coil in staying if (event := _warning(coil, settings)) is not None]
     parking = [
         (number, coil)
@@ -101,6 +100,8 @@ def stretch_of(
         for coil in part.log.holding_back(settings.stream.park_after_events)
         if id(coil) not in leaving
     ]
+    # A parked coil is noted as open with its events: whoever takes it up again takes it for noted.
+    noted = [coil for coil in (staying or [coil for _, coil in parking]) if not coil.noted]
     stored = [coil for _, coil in due] + [coil for _, coil in parking]
     positions = {number: part.log.position(without=stored) for number, part in owned.items()}
     for place in [reject.log for reject in pending if reject.log and reject.log.partition in positions]:

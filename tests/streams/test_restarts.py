@@ -33,6 +33,15 @@ def test_a_coil_that_never_ends_does_not_make_a_restart_read_everything_again(st
     assert it.one("select count(*) from coilflow.parked_coils") == 0
 
 
+def test_a_parked_coil_is_known_to_be_open_at_once(stream: StreamMaker) -> None:
+    it = stream(partitions=1, stream=PARKING)
+    it.send([started("endless"), *chunks("endless", 2), *coils([f"c{i}" for i in range(10)])])
+    parked = "select (select state from coilflow.coils where coil_id = 'endless') as state from coilflow.parked_coils"
+    with it.worker():
+        wait_until(lambda: it.rows(parked))
+        assert it.rows(parked) == [{"state": "open"}]
+
+
 def test_decided_coils_behind_an_open_one_are_read_again_and_not_decided_again(stream: StreamMaker) -> None:
     it = stream(partitions=1)
     it.send([started("endless"), *chunks("endless", 2)])
