@@ -52,10 +52,12 @@ class OpenCoil:
             offset: its place in the log.
             now_ms: the log's clock.
         """
-        news = [event for event in events if self._note(event)]
-        if not news:
+        known = len(self._events)
+        for event in events:
+            if self._note(event):
+                self._events.append(event)
+        if len(self._events) == known:
             return False
-        self._events += news
         self._keep(message, offset, now_ms)
         return True
 
