@@ -172,7 +172,7 @@ class _Torment:
                 self._bury(slot, "at a random moment", killed=True)
             self._reap()
             if self.random.random() < self.patience:
-                self._wait(self._recovered, 5.0)
+                self._wait(self._recovered, 2 * self.stream.settings.kafka.session_timeout_s + 5.0)
 
     def _freeze(self, slot: _Slot) -> None:
         if slot.pid not in self.frozen and running(slot.pid):
@@ -305,6 +305,7 @@ def main() -> int:
     asked.add_argument("--workers", type=int, default=3)
     asked.add_argument("--partitions", type=int, default=6)
     asked.add_argument("--coils-per-s", type=float, default=30.0)
+    asked.add_argument("--patience", type=float, default=0.8, help="1: each death waits for the last one's recovery")
     asked.add_argument("--session-timeout-s", type=float, default=1.5)
     given = asked.parse_args()
     seed = given.seed if given.seed is not None else int(time.time())
@@ -327,7 +328,14 @@ def main() -> int:
             data_dir=folder, kafka=kafka, stream=STREAM, destinations=(f"kafka:{kafka.verdicts_topic}",), threads=1
         )
         stream = Stream(settings=settings, dsn=dsn, sender=sender, oracle=oracle, launcher=launcher, folder=folder)
-        result = torment(stream, kills=given.kills, seed=seed, workers=given.workers, coils_per_s=given.coils_per_s)
+        result = torment(
+            stream,
+            kills=given.kills,
+            seed=seed,
+            workers=given.workers,
+            coils_per_s=given.coils_per_s,
+            patience=given.patience,
+        )
         report(result)
     return 0 if result.clean else 1
 
