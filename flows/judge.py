@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from processors.assemble import NO_COILS
 from processors.chunks import coils_from_events, fragment
 from processors.decide import decide
@@ -10,11 +12,14 @@ from processors.normalize import normalize
 from processors.open_coils import OpenCoil
 from processors.score import Scorer, score
 from schemas.coils import CoilHeader, CoilKey
+from schemas.errors import CoilflowError
 from schemas.readings import readings_of
 from schemas.rejects import LogPlace, Reject
 from schemas.settings import Settings
 from schemas.verdicts import Label, Verdict
 from store.verdicts import Decided
+
+log = structlog.get_logger("coilflow.judge")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +44,7 @@ def judge(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outco
     """Assemble, normalise, score and decide coils that are due, in one batch.
 
     A silent coil that lacks its start or a face is UNDECIDED, with what there is of it, so that what comes late makes
-    a revision of it.
+    a revision of it. Stragglers of a coil that was refused before are refused as it was.
 
     Args:
         due: coils of one host, each once.
@@ -48,13 +53,43 @@ def judge(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outco
     """
     fragments, whole = [], []
     for one in due:
-        part = _fragment(one, ensemble, settings) if one.silent and one.coil.is_fragment else None
+        partial = one.silent and one.coil.is_fragment and not one.coil.is_straggler
+        part = _fragment(one, ensemble, settings) if partial else None
         if part is None:
             whole.append(one)
         else:
             fragments.append(part)
     judged = _judge_whole(whole, ensemble, settings)
     return Outcome(decided=(*fragments, *judged.decided), rejects=judged.rejects)
+
+
+def judge_each(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outcome:
+    """`judge`, where a coil that a step breaks on is refused alone and does not stop the line."""
+    try:
+        return judge(due, ensemble, settings)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it would come again with every re-read
+        if len(due) == 1:
+            return Outcome(decided=(), rejects=(_broken(due[0], error),))
+    alone = [judge_each([one], ensemble, settings) for one in due]
+    return Outcome(
+        decided=tuple(decided for outcome in alone for decided in outcome.decided),
+        rejects=tuple(reject for outcome in alone for reject in outcome.rejects),
+    )
+
+
+def _broken(one: DueCoil, error: Exception) -> Reject:
+    known = isinstance(error, CoilflowError)
+    if not known:
+        log.error("a step breaks on a coil", **one.coil.key._asdict(), exc_info=error)
+    return Reject(
+        step="score",
+        place=one.place,
+        key=one.coil.key,
+        error=str(error) if known else f"unexpected {type(error).__name__}: {error}",
+        remedy=error.remedy if isinstance(error, CoilflowError) else "report what the log shows, then replay it",
+        original=one.coil.original(),
+        log=one.log,
+    )
 
 
 def _judge_whole(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outcome:

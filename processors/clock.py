@@ -13,15 +13,17 @@ class PartitionClock:
 
     def __init__(self) -> None:
         self.now_ms = 0
-        self._last_timestamp_ms: int | None = None
+        self._latest_timestamp_ms: int | None = None
         self._idle_ms = 0
 
     def read(self, timestamp_ms: int) -> None:
         """A message with this broker timestamp was read."""
-        if self._last_timestamp_ms is not None:
-            gap_ms = min(timestamp_ms - self._last_timestamp_ms, LONGEST_GAP_MS)
-            self.now_ms += max(0, gap_ms - self._idle_ms)
-        self._last_timestamp_ms = timestamp_ms
+        latest = self._latest_timestamp_ms
+        if latest is not None and latest - LONGEST_GAP_MS <= timestamp_ms <= latest:
+            return  # producers' clocks differ a little: time goes on once the latest of them does
+        if latest is not None and timestamp_ms > latest:
+            self.now_ms += max(0, min(timestamp_ms - latest, LONGEST_GAP_MS) - self._idle_ms)
+        self._latest_timestamp_ms = timestamp_ms
         self._idle_ms = 0
 
     def idle(self, elapsed_ms: int) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from processors.chunks import CoilEvents
 from processors.decode import ChunkEvent, structured_line
 from schemas.coils import CoilKey, Order, Origin, StoredCoil
@@ -14,8 +16,8 @@ from schemas.stream_settings import StreamSettings
 
 Message = tuple[bytes | None, Headers]  # value and headers, as they came; None: a tombstone
 
+_MOST_BYTES = 64 * 1024 * 1024  # of a coil's messages: a thousand times a large coil's
 _ZEROS = [0.0] * SENSORS_PER_FACE
-_ORDER_FIELDS = tuple(Order.model_fields)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class OpenCoil:
     last_timestamp_ms: int = 0  # of the broker
     fault: tuple[str, str] | None = None
     messages: list[Message] = field(default_factory=list)
+    message_bytes: int = 0
+    after_reject: bool = False  # its coil was refused before it came
     noted: bool = False  # the database knows that it is open
     warned: bool = False
     _events: list[ChunkEvent] = field(default_factory=list)
@@ -69,7 +73,7 @@ class OpenCoil:
     def is_due(self, now_ms: int, rules: StreamSettings) -> bool:
         """Whether it can be decided now: whole, or silent for long enough, or too long to be one coil."""
         if self._ended is None:
-            return self.is_silent(now_ms, rules) or len(self.messages) > rules.most_events_per_coil
+            return self.is_silent(now_ms, rules) or self._is_too_long(rules)
         whole = self._started is not None and min(self._count.get(face, 0) for face in FACES) >= self._promised
         return (whole and not self.revises) or now_ms - self.last_ms >= 1000 * rules.settle_s
 
@@ -87,6 +91,21 @@ class OpenCoil:
         """Rows that coil.ended promised, 0 where it promised none, None where it did not come."""
         return None if self._ended is None else self._promised
 
+    @property
+    def is_straggler(self) -> bool:
+        """Whether it is no coil sent again but what came too late of one that was refused."""
+        return self.after_reject and self._started is None
+
+    def rebase(self, stored: StoredCoil) -> None:
+        """Make it a revision of what was decided of its coil elsewhere: in another partition, or without Kafka."""
+        base = revision_of(stored)
+        if base is None:
+            return
+        base._events += [event for event in self._events if base._note(event)]
+        self.revises = True
+        self._events, self._rows, self._count = base._events, base._rows, base._count
+        self._started, self._ended, self._promised = base._started, base._ended, base._promised
+
     def events_so_far(self, *, place: str, rules: StreamSettings, silent: bool) -> CoilEvents:
         """The coil for assembly.
 
@@ -95,12 +114,11 @@ class OpenCoil:
             rules: for the deadline that passed, and the most events a coil may have.
             silent: it passed the deadline.
         """
-        too_many = len(self.messages) > rules.most_events_per_coil
         return CoilEvents(
             key=self.key,
             origin=Origin(place=place, original=self.original),
             events=tuple(self._events),
-            fault=self.fault or (_too_many(rules) if too_many else None),
+            fault=self.fault or (_too_many(rules) if self._is_too_long(rules) else None),
             silent_s=rules.deadline_s if silent else None,
         )
 
@@ -118,8 +136,12 @@ class OpenCoil:
         band = (self._started or {}).get("zn_min_g_m2"), (self._started or {}).get("zn_max_g_m2")
         return band if all(isinstance(end, int | float) for end in band) else None  # type: ignore[return-value]
 
+    def _is_too_long(self, rules: StreamSettings) -> bool:
+        return len(self.messages) > rules.most_events_per_coil or self.message_bytes > _MOST_BYTES
+
     def _keep(self, message: Message, offset: int, now_ms: int) -> None:
         self.messages.append(message)
+        self.message_bytes += len(message[0] or b"")
         if self.holds_from is None:
             self.holds_from = offset
         if self.first_offset < 0:
@@ -193,12 +215,15 @@ def _same_order(one: dict[str, Any], other: dict[str, Any], *, stored: bool) -> 
     """Of a stored coil only the order is known, and what it lacks says nothing."""
     if not stored:
         return one == other
-    pairs = ((one.get(name), other.get(name)) for name in _ORDER_FIELDS)
+    try:
+        pairs = zip(*(Order.model_validate(data).model_dump().values() for data in (one, other)), strict=True)
+    except ValidationError:
+        return False
     return all(mine is None or theirs is None or mine == theirs for mine, theirs in pairs)
 
 
 def _too_many(rules: StreamSettings) -> tuple[str, str]:
     return (
-        f"the coil has more than {rules.most_events_per_coil} events",
+        f"the coil has more than {rules.most_events_per_coil} events, or {_MOST_BYTES // 2**20} MiB of them",
         "check its coil_id: many coils seem to share it",
     )

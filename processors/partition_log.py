@@ -1,6 +1,6 @@
 """What one partition of the log means: open coils, and the offset from which they could be built again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -86,12 +86,18 @@ class PartitionLog:
                 last = key
         return found
 
-    def read(self, messages: Sequence[LogMessage], decided: Mapping[CoilKey, StoredCoil]) -> list[Reject]:
+    def read(
+        self,
+        messages: Sequence[LogMessage],
+        decided: Mapping[CoilKey, StoredCoil],
+        refused: Set[CoilKey] = frozenset(),
+    ) -> list[Reject]:
         """Apply messages in the order of their offsets.
 
         Args:
             messages: from `next_offset` on.
             decided: of the strangers among their coils those that have a verdict.
+            refused: of these strangers those that were refused and have none.
 
         Returns:
             Messages that are no chunk events and name no open coil; they are dead letters of their own.
@@ -118,6 +124,7 @@ class PartitionLog:
                 continue
             if coil is None:
                 coil = late.get(key) or self._opened(key, decided)
+                coil.after_reject = key in refused
             if isinstance(decoded, EventFault):
                 coil.fail((decoded.error, decoded.remedy), message, offset=offset, now_ms=clock.now_ms)
             elif not coil.apply(decoded, message, offset=offset, now_ms=clock.now_ms):

@@ -144,6 +144,18 @@ def decided_coils(connection: Connection, keys: Sequence[CoilKey]) -> dict[CoilK
     return {coil.key: coil for coil in coils}
 
 
+def refused_coils(connection: Connection, keys: Sequence[CoilKey]) -> frozenset[CoilKey]:
+    """Those of the coils that were refused and have no verdict.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    parameters = {"plants": [key.plant for key in keys], "coil_ids": [key.coil_id for key in keys]}
+    with store_errors(f"look {len(keys)} coils up"):
+        rows = connection.execute(query("refused_coils"), parameters).fetchall()
+    return frozenset(CoilKey(**row) for row in rows)
+
+
 def commit_log(
     connection: Connection, batch: LogBatch, *, decided_at: datetime, destinations: Sequence[str]
 ) -> Committed:

@@ -7,19 +7,21 @@ from datetime import UTC, datetime
 
 import structlog
 
-from flows.judge import DueCoil, Outcome, judge
+from flows.judge import DueCoil, Outcome, judge, judge_each
 from flows.kafka import metrics
 from flows.kafka.ownership import Owned
 from flows.kafka.stretch import Due, Stretch, stretch_of
+from processors.open_coils import OpenCoil
 from processors.score import Scorer
 from schemas.errors import BundleError, NotOwnerError, StoreError, StoreUnavailableError
-from schemas.rejects import Reject, Step
+from schemas.rejects import Reject
 from schemas.settings import Settings
 from store.connection import Connection
-from store.log import commit_log
+from store.log import commit_log, decided_coils
 
 log = structlog.get_logger("coilflow.kafka")
 
+_MODEL_RETRIES = 2
 _NOTE_EVERY_S = 1.0  # open coils are noted, and positions moved without a verdict, no more often than this
 
 
@@ -38,6 +40,7 @@ class Committer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         self._flight: tuple[Stretch, Future[None]] | None = None
         self._noted_s = time.monotonic()
+        self._model_failures = 0
 
     def close(self) -> None:
         """Wait for a statement that is on its way, whatever becomes of it."""
@@ -50,8 +53,13 @@ class Committer:
             connection: of the worker; not to be used until `finish`.
             owned: its partitions.
             rejects: messages that were refused alone.
+
+        Raises:
+            BundleError: the models fail; it is to be tried again.
+            StoreError: the database refused.
         """
         due = self._due(owned)
+        self._merge(connection, [coil for _, coil in due if not coil.revises])
         noting = time.monotonic() - self._noted_s >= _NOTE_EVERY_S
         if not due and not rejects and not noting:
             return False
@@ -86,13 +94,24 @@ class Committer:
             return
         self._settle(stretch, owned, rejects)
 
+    def _merge(self, connection: Connection, coils: Sequence[OpenCoil]) -> None:
+        """A coil may have been decided elsewhere since its first message came here: then this is a revision of it."""
+        decided = decided_coils(connection, [coil.key for coil in coils]) if coils else {}
+        for coil in coils:
+            if coil.key in decided:
+                coil.rebase(decided[coil.key])
+
     def _due(self, owned: Mapping[int, Owned]) -> list[Due]:
         """At most a batch of coils, each once: a line that sends no keys may scatter one over partitions."""
         found = {coil.key: (part.log, coil) for part in owned.values() for coil in part.log.due(self._settings.stream)}
         return list(found.values())[: self._settings.batch_coils]
 
     def _judge(self, due: Sequence[Due]) -> Outcome:
-        """Judge a batch; where the models fail on it, each coil alone, and refuse those they fail on again."""
+        """Judge a batch. Where the models fail, it may pass, as for want of memory: twice the batch is tried again.
+
+        Raises:
+            BundleError: the models failed on it for the first or second time.
+        """
         coils = [
             DueCoil(
                 coil=coil,
@@ -104,15 +123,17 @@ class Committer:
         ]
         with metrics.STEP_SECONDS.labels("judge").time():
             try:
-                return judge(coils, self._ensemble, self._settings)
-            except BundleError as error:
-                if len(due) == 1:
-                    return Outcome(decided=(), rejects=(_refused(due[0], "score", error),))
-        alone = [self._judge([one]) for one in due]
-        return Outcome(
-            decided=tuple(d for outcome in alone for d in outcome.decided),
-            rejects=tuple(r for outcome in alone for r in outcome.rejects),
-        )
+                outcome = judge(coils, self._ensemble, self._settings)
+            except BundleError:
+                self._model_failures += 1
+                if self._model_failures <= _MODEL_RETRIES:
+                    raise
+                outcome = judge_each(coils, self._ensemble, self._settings)
+            except Exception as error:  # noqa: BLE001 - told for the coil that it came of, by judge_each
+                log.warning("a step breaks on a batch: judging its coils one by one", why=repr(error))
+                outcome = judge_each(coils, self._ensemble, self._settings)
+        self._model_failures = 0
+        return outcome
 
     def _stretch(
         self,
@@ -146,7 +167,7 @@ class Committer:
         first: StoreError,
         pending: Sequence[Reject],
     ) -> None:
-        for outcome in (self._judge([one]), Outcome(decided=(), rejects=(_refused(one, "store", first),))):
+        for outcome in (self._judge([one]), Outcome(decided=(), rejects=(_unstorable(one, first),))):
             stretch = self._stretch(owned, [one], outcome, [], noting=False, pending=pending)
             if stretch is None:
                 return
@@ -165,10 +186,10 @@ class Committer:
                 return
 
 
-def _refused(one: Due, step: Step, error: StoreError | BundleError) -> Reject:
+def _unstorable(one: Due, error: StoreError) -> Reject:
     partition, coil = one
     return Reject(
-        step=step,
+        step="store",
         place=partition.place(coil),
         key=coil.key,
         error=str(error),

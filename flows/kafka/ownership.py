@@ -12,7 +12,7 @@ from schemas.coils import CoilKey, StoredCoil
 from schemas.errors import LogError
 from schemas.rejects import LogPlace, Reject
 from store.connection import Connection
-from store.log import ParkedCoil, claim_positions, decided_coils, parked_coils, settled_coils
+from store.log import ParkedCoil, claim_positions, decided_coils, parked_coils, refused_coils, settled_coils
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,9 +58,13 @@ def take_over(
         owned[claim.partition] = Owned(log=log, epoch=claim.owner_epoch, committed=claim.next_offset)
         consumer.seek(place, begin)
     parked = parked_coils(connection, topic, numbers)
-    revised = decided_coils(connection, [coil.key for coil in parked]) if parked else {}
+    keys = [coil.key for coil in parked]
+    revised = decided_coils(connection, keys) if keys else {}
+    refused = refused_coils(connection, keys) if keys else frozenset()
     for coil in parked:
-        owned[coil.partition].log.restore(_unparked(coil, revised, decode), last_offset=coil.last_offset)
+        open_coil = _unparked(coil, revised, decode)
+        open_coil.after_reject = coil.key in refused
+        owned[coil.partition].log.restore(open_coil, last_offset=coil.last_offset)
     return owned, lost
 
 
@@ -82,8 +86,8 @@ def _refuse_beyond_end(place: TopicPartition, position: int, end: int) -> None:
         raise LogError(
             f"{place.topic}[{place.partition}] ends at offset {end}, before the stored position {position}: "
             "the topic was made anew, or the broker lost messages",
-            remedy="find out which; then give the new topic another name in COILFLOW_KAFKA__CHUNKS_TOPIC, "
-            "or delete the partition's row in coilflow.positions",
+            remedy="find out which, and read a topic of another name by COILFLOW_KAFKA__CHUNKS_TOPIC: "
+            "offsets of this one mean other messages now",
         )
 
 

@@ -20,10 +20,10 @@ from flows.observe import CONSUMED_MESSAGES
 from processors.decode import Decoder
 from processors.partition_log import LogMessage
 from processors.score import Scorer
-from schemas.errors import LogError, StoreUnavailableError
+from schemas.errors import BundleError, LogError, StoreUnavailableError
 from schemas.rejects import Reject
 from schemas.settings import Settings
-from store.log import decided_coils
+from store.log import decided_coils, refused_coils
 
 log = structlog.get_logger("coilflow.kafka")
 
@@ -99,11 +99,11 @@ class Session:
             if time.monotonic() < self._retry_at_s:
                 return
             self._work()
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, BundleError) as error:
             self._hold(error)
             return
         if self._failures:
-            log.info("database is back", after_failures=self._failures)
+            log.info("going on", after_failures=self._failures)
             self._failures = 0
             self._consumer.resume(*self._assigned())
         self._look_at_the_end()
@@ -159,25 +159,27 @@ class Session:
 
     def _read(self) -> None:
         strangers = {key for n, messages in self._unread.items() for key in self._owned[n].log.strangers(messages)}
-        decided = decided_coils(self._database.connection(), list(strangers)) if strangers else {}
+        connection, keys = self._database.connection(), list(strangers)
+        decided = decided_coils(connection, keys) if keys else {}
+        refused = refused_coils(connection, keys) if keys else frozenset()
         while self._unread:
             number, messages = self._unread.popitem()
             part = self._owned[number].log
             before = part.tally.applied, part.tally.duplicate, part.tally.dead
-            self._rejects += part.read(messages, decided)
+            self._rejects += part.read(messages, decided, refused)
             self._count(part.tally.applied - before[0], part.tally.duplicate - before[1], part.tally.dead - before[2])
             part.forget_settled()
             self._looked_s.pop(number, None)
 
-    def _hold(self, error: StoreUnavailableError) -> None:
-        """Read nothing more until the database is back, and go on polling, so that the group does not give up on us."""
+    def _hold(self, error: StoreUnavailableError | BundleError) -> None:
+        """Read nothing more until database and models work again, but poll on, so that the group keeps this worker."""
         self._failures += 1
         wait_s = backoff_s(self._failures, jitter=random.random())  # noqa: S311 - not a secret
         self._retry_at_s = time.monotonic() + wait_s
         self._consumer.pause(*self._assigned())
         self._database.close()
-        metrics.COMMIT_FAILURES.labels("database").inc()
-        log.warning("database is away", error=str(error), remedy=error.remedy, again_in_s=round(wait_s, 1))
+        metrics.COMMIT_FAILURES.labels(type(error).__name__).inc()
+        log.warning("waiting", error=str(error), remedy=error.remedy, again_in_s=round(wait_s, 1))
 
     def _look_at_the_end(self) -> None:
         """Let time pass for open coils of partitions read to their end, while the broker says that they are."""

@@ -63,6 +63,8 @@ class Stretch:
                 "rejected", place=reject.place, step=reject.step, error=reject.error, remedy=reject.remedy, **names
             )
         for _, coil in self.due:
+            if coil.last_timestamp_ms <= 0:  # taken up from the database
+                continue
             metrics.VERDICT_SECONDS.observe(max(0.0, now_s - coil.last_timestamp_ms / 1000))
         metrics.EARLY_WARNINGS.inc(len(self.batch.warnings))
         metrics.SUPERSEDED.inc(sum(coil.revises for _, coil in self.due))
@@ -101,7 +103,7 @@ def stretch_of(
         if id(coil) not in leaving
     ]
     # A parked coil is noted as open with its events: whoever takes it up again takes it for noted.
-    noted = [coil for coil in (staying or [coil for _, coil in parking]) if not coil.noted]
+    noted = [coil for coil in (staying or [coil for _, coil in parking]) if not coil.noted and not coil.is_straggler]
     stored = [coil for _, coil in due] + [coil for _, coil in parking]
     positions = {number: part.log.position(without=stored) for number, part in owned.items()}
     for place in [reject.log for reject in pending if reject.log and reject.log.partition in positions]:

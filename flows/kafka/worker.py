@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import threading
+import time
 import uuid
 
 import structlog
@@ -17,6 +18,7 @@ from processors.score import Scorer
 from schemas.errors import BrokerError, NotOwnerError
 from schemas.settings import Settings
 
+_STEADY_S = 60.0  # a session that lasted so long did not fail at its start
 # A poll makes some ten thousand containers, which the collector's default would walk through forty times.
 _GC_THRESHOLD = (200_000, 10, 10)
 
@@ -52,7 +54,7 @@ def run_worker(
     """
     owner = instance_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     database = Database(dsn, application_name=f"coilflow worker {owner}"[:63])
-    failures, joined = 0, False
+    failures, joined, began_s = 0, False, 0.0
     gc.freeze()  # libraries and models stay; of the rest, nearly all is freed by its last reference
     gc.set_threshold(*_GC_THRESHOLD)
     try:
@@ -60,14 +62,14 @@ def run_worker(
         while not stop.is_set():
             try:
                 session = Session(settings, ensemble, database, decode, owner=owner, instance_id=instance_id)
-                failures, joined = 0, True
+                joined, began_s = True, time.monotonic()
                 session.run(stop)
             except NotOwnerError as error:
                 log.warning("starting over", why=str(error))
             except (KafkaError, BrokerError) as error:
                 if not joined:
                     raise
-                failures += 1
+                failures = 1 if time.monotonic() - began_s > _STEADY_S else failures + 1
                 wait_s = backoff_s(failures, jitter=random.random())  # noqa: S311 - not a secret
                 log.warning("starting over", why=str(error), again_in_s=round(wait_s, 1))
                 stop.wait(wait_s)

@@ -49,6 +49,8 @@ comment on column coilflow.dead_letters.headers is 'Headers of the message in th
 comment on column coilflow.dead_letters.kafka_key is 'Key of the message.';
 comment on column coilflow.dead_letters.kafka_offset is 'Offset of the message; of the last message of the coil where a whole coil was refused.';
 
+-- Offsets begin again where a topic is made anew: a fault is known again by its fingerprint alone.
+drop index coilflow.dead_letters_by_offset;
 create index dead_coils_by_offset on coilflow.dead_letters (kafka_topic, kafka_partition, kafka_offset)
     where whole_coil and coil_id is not null and kafka_offset is not null;
 

@@ -37,6 +37,12 @@ join coilflow.coils as c using (plant, coil_id)
 join coilflow.standing_verdicts as s using (plant, coil_id)
 join coilflow.readings as r using (plant, coil_id, revision);
 
+-- name: refused_coils
+select plant, coil_id
+from unnest(%(plants)s::text[], %(coil_ids)s::text[]) as given(plant, coil_id)
+join coilflow.coils as c using (plant, coil_id)
+where c.state = 'dead_lettered';
+
 -- name: commit_log
 select * from coilflow.commit_log(
     %(positions)s::jsonb, %(opened)s::jsonb,
