@@ -178,7 +178,7 @@ class Session:
         self._retry_at_s = time.monotonic() + wait_s
         self._consumer.pause(*self._assigned())
         self._database.close()
-        metrics.COMMIT_FAILURES.labels(type(error).__name__).inc()
+        metrics.COMMIT_FAILURES.labels("models" if isinstance(error, BundleError) else "database").inc()
         log.warning("waiting", error=str(error), remedy=error.remedy, again_in_s=round(wait_s, 1))
 
     def _look_at_the_end(self) -> None:
