@@ -17,7 +17,7 @@ from store.inbox import InboxEvent, store_events
 
 REPLAY_OF = "coilflow-replay-of"  # header: fingerprint of the dead letter
 _SOURCE = "/coilflow/deadletters"  # of an event that named none that can be stored
-_LONGEST_ID, _LONGEST_SOURCE = 200, 400  # characters, as the intake takes them
+_LONGEST_ID, _LONGEST_SOURCE = 200, 400  # bytes, as the intake takes them
 
 
 class ToKafka(NamedTuple):
@@ -153,4 +153,4 @@ def _to_inbox(whole: WholeDeadLetter, decode: Decoder) -> Plan:
 
 
 def _is_storable(name: object, longest: int) -> TypeGuard[str]:
-    return isinstance(name, str) and name.isprintable() and 0 < len(name) <= longest
+    return isinstance(name, str) and name.isprintable() and 0 < len(name.encode()) <= longest

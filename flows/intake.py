@@ -14,13 +14,13 @@ from schemas.events import EVENT, CoilChunk, CoilEnded, CoilStarted, OperatorFee
 from schemas.faults import first_fault
 from schemas.rejects import Headers, Reject
 from schemas.settings import Settings
-from store.connection import Connection, store_errors
+from store.connection import Connection, store_errors, utf8_fault
 from store.deadletters import record_dead_letters
 from store.feedback import Feedback, record_feedback
 from store.inbox import InboxEvent, store_events
 
 FEEDBACK = "operator.feedback"
-_LONGEST_ID, _LONGEST_SOURCE = 200, 400  # characters: together they are a key of the database
+_LONGEST_ID, _LONGEST_SOURCE = 200, 400  # bytes: with plant and coil they are a key of the database
 _BLANK = " \t\r\n"
 
 
@@ -204,9 +204,9 @@ def _contract_fault(event: ChunkEvent) -> tuple[str, str] | None:
 
 def _identity_fault(event_id: object, source: object) -> tuple[str, str] | None:
     for name, value, longest in (("id", event_id, _LONGEST_ID), ("source", source, _LONGEST_SOURCE)):
-        if not isinstance(value, str) or not 0 < len(value) <= longest or "\x00" in value:
+        if not isinstance(value, str) or utf8_fault(value) or not 0 < len(value.encode()) <= longest:
             return (
-                f"the event's {name} is no text of 1 to {longest} characters",
+                f"the event's {name} is no text of 1 to {longest} bytes",
                 "give each event a source and an id of its own, so that a repeat is known",
             )
     return None

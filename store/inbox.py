@@ -15,7 +15,7 @@ from store.queries import query
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InboxEvent:
-    """One chunk event on its way in; `source` and `event_id` are its identity (CloudEvents 1.0)."""
+    """One chunk event on its way in; `source` and `event_id` are its identity among its coil's."""
 
     key: CoilKey
     source: str

@@ -1,5 +1,6 @@
 """Events without Kafka are stored once, wait for their coil's end, and are judged by one process alone."""
 
+import secrets
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 
 from flows.inbox import InboxJudge, Looked, judge_due
+from flows.intake import Message, Refused, read_event
 from processors.decode import decode_message
 from schemas.coils import CoilKey
 from schemas.errors import StoreUnavailableError
@@ -36,6 +38,10 @@ def inbox_event(event: dict[str, Any]) -> InboxEvent:
         is_end=event["type"] == "coil.ended",
         event=orjson.dumps(event),
     )
+
+
+def message(event: dict[str, Any]) -> Message:
+    return Message(value=orjson.dumps(event))
 
 
 def send(connection: Connection, events: Sequence[dict[str, Any]], settings: Settings = SLOW) -> tuple[bool, ...]:
@@ -90,6 +96,28 @@ def test_an_event_sent_twice_is_stored_once_before_and_after_the_verdict(connect
 def test_the_same_id_from_another_source_is_another_event(connection: Connection) -> None:
     event = events_of(coil("7"))[1]
     assert send(connection, [event, event | {"source": "/plants/graz"}]) == (True, True)
+
+
+def test_a_line_that_counts_its_ids_anew_for_every_coil_loses_nothing(connection: Connection) -> None:
+    for name in ("7", "8"):
+        events = [event | {"id": str(number)} for number, event in enumerate(events_of(coil(name)))]
+        assert all(send(connection, events))
+    assert judge(connection) == (2, 0, 0)
+    assert counts(connection).decided == 2
+
+
+def test_the_longest_names_and_ids_are_stored(connection: Connection) -> None:
+    def long(signs: int) -> str:
+        return "".join(chr(0x20000 + secrets.randbelow(0x5000)) for _ in range(signs))  # four bytes each
+
+    event = events_of(coil("7"))[1] | {"source": long(100), "id": long(50)}
+    assert isinstance(read_event(message(event), decode=decode_message, place="here"), InboxEvent)
+    event["data"] |= {"plant": long(200), "coil_id": long(200)}
+    assert send(connection, [event]) == (True,)
+    for name, bytes_ in (("source", 401), ("id", 201)):
+        refused = read_event(message(event | {name: "x" * bytes_}), decode=decode_message, place="here")
+        assert isinstance(refused, Refused)
+        assert name in refused.reject.error
 
 
 def test_a_coil_without_its_end_waits_for_its_deadline(connection: Connection) -> None:

@@ -29,12 +29,12 @@ create table coilflow.inbox (
     event_id    text not null check (event_id <> ''),
     event       bytea not null,
     received_at timestamptz not null default now(),
-    unique (source, event_id)
+    unique (plant, coil_id, source, event_id)
 );
 
 comment on table coilflow.inbox is 'Chunk events of open coils that came without Kafka (HTTP, MQTT, NiFi): the log of these hosts.';
 comment on column coilflow.inbox.event is 'CloudEvent in structured JSON, as it came.';
-comment on column coilflow.inbox.event_id is 'With `source` the identity of an event (CloudEvents 1.0): a repeat is stored once.';
+comment on column coilflow.inbox.event_id is 'With `source` the identity of an event among those of its coil: a repeat is stored once.';
 
 create index inbox_by_coil on coilflow.inbox (plant, coil_id, inbox_id);
 

@@ -56,19 +56,21 @@ begin
         ) with ordinality as r(plant, coil_id, source, event_id, is_end, event, nth)
     ),
     fresh as (
-        select distinct on (g.source, g.event_id) g.*
+        select distinct on (g.plant, g.coil_id, g.source, g.event_id) g.*
         from given as g
         left join coilflow.inbox_settled as s on s.plant = g.plant and s.coil_id = g.coil_id
         where s.heard is null or coilflow.event_identity(g.source, g.event_id) <> all(s.heard)
-        order by g.source, g.event_id, g.nth
+        order by g.plant, g.coil_id, g.source, g.event_id, g.nth
     ),
     inserted as (
         insert into coilflow.inbox (plant, coil_id, source, event_id, event, received_at)
         select plant, coil_id, source, event_id, event, clock_timestamp() from fresh order by nth
-        on conflict (source, event_id) do nothing
-        returning source, event_id
+        on conflict (plant, coil_id, source, event_id) do nothing
+        returning plant, coil_id, source, event_id
     ),
-    kept as materialized (select f.* from fresh as f join inserted as i using (source, event_id)),
+    kept as materialized (
+        select f.* from fresh as f join inserted as i using (plant, coil_id, source, event_id)
+    ),
     opened as (
         insert into coilflow.coils (plant, coil_id, state)
         select distinct plant, coil_id, 'open' from kept order by plant, coil_id
