@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from flows.judge import DueCoil, Outcome, judge
+from flows.judge import DueCoil, Outcome, judge_each
 from flows.kafka.database import Database, backoff_s
 from flows.kafka.metrics import COILS, COMMIT_FAILURES, STEP_SECONDS, SUPERSEDED
 from processors.decode import Decoder, EventFault
@@ -81,7 +81,7 @@ def judge_due(
         due = [coil for coil in said if coil.is_due(_ms(now), settings.stream)]
         waiting = [coil for coil in said if not coil.is_due(_ms(now), settings.stream)]
         dues = [_due(coil, now, settings) for coil in due]
-        outcome = judge(dues, ensemble, settings) if dues else Outcome(decided=(), rejects=())
+        outcome = judge_each(dues, ensemble, settings) if dues else Outcome(decided=(), rejects=())
         rejected = _record(connection, outcome, settings)
         look_at = {coil.key: _look_at(coil, settings) for coil in waiting}
         postpone_coils(connection, look_at)
@@ -143,7 +143,7 @@ class InboxJudge:
             self._database.close()
 
     def run(self) -> None:
-        """Judge until stopped; a database that is away is tried again with growing pauses."""
+        """Judge until stopped; what fails, above all a database that is away, is tried again with growing pauses."""
         up_since, failures = None, 0
         while not self._stopped.is_set():
             self._woken.clear()
@@ -151,12 +151,15 @@ class InboxJudge:
                 connection = self._database.connection()
                 up_since = up_since or database_clock(connection)
                 looked = judge_due(connection, self._ensemble, self._settings, decode=self._decode, up_since=up_since)
-            except StoreError as error:
+            except Exception as error:  # whatever it is: coils that wait are judged after it
                 self._database.close()
                 up_since, failures = None, failures + 1
                 COMMIT_FAILURES.labels("inbox").inc()
                 pause_s = backoff_s(failures, jitter=random.random())  # noqa: S311 - no secret
-                log.warning("the inbox waits", error=str(error), remedy=error.remedy, pause_s=round(pause_s, 2))
+                if isinstance(error, StoreError):
+                    log.warning("the inbox waits", error=str(error), remedy=error.remedy, pause_s=round(pause_s, 2))
+                else:
+                    log.exception("a look at the inbox failed and is taken again", pause_s=round(pause_s, 2))
                 self._stopped.wait(pause_s)
                 continue
             failures = 0

@@ -9,12 +9,15 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+from structlog.processors import format_exc_info
+from structlog.testing import capture_logs
 
 from flows.inbox import InboxJudge, Looked, judge_due
 from flows.intake import Message, Refused, read_event
-from processors.decode import decode_message
+from processors.decode import ChunkEvent, EventFault, decode_message
 from schemas.coils import CoilKey
 from schemas.errors import StoreUnavailableError
+from schemas.rejects import Headers
 from schemas.settings import Settings
 from schemas.stream_settings import StreamSettings
 from store.coils import counts
@@ -23,6 +26,7 @@ from store.inbox import InboxEvent, coil_state, has_inbox_coil, store_events, ta
 from store.verdicts import verdict_of
 from tests.flows.given import Given, coil, events_of
 from tests.flows.judging import MeanScorer
+from tests.streams.scorers import FailingScorer
 from tests.waiting import wait_until
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -242,6 +246,41 @@ def test_a_coil_that_the_database_refuses_is_a_dead_letter_and_the_others_are_ju
     assert judge(connection) == (1, 1, 0)
     [row] = connection.execute("select coil_id, step from coilflow.dead_letters").fetchall()
     assert row == {"coil_id": "7", "step": "store"}
+
+
+def test_a_coil_that_the_models_fail_on_is_a_dead_letter_and_the_others_are_judged(connection: Connection) -> None:
+    for name in ("7", "bad", "8"):
+        send(connection, events_of(coil(name)))
+    looked = judge_due(connection, FailingScorer(), SLOW, decode=decode_message, up_since=LONG_AGO)
+    assert (looked.judged, looked.rejected, looked.postponed) == (2, 1, 0)
+    [row] = connection.execute("select coil_id, step, error from coilflow.dead_letters").fetchall()
+    assert row == {"coil_id": "bad", "step": "score", "error": "the models failed on a batch"}
+    assert not has_inbox_coil(connection, CoilKey(plant="linz", coil_id="bad"))
+
+
+def test_a_judge_that_something_unforeseen_happens_to_tells_it_and_judges_on(
+    connection: Connection, database: str
+) -> None:
+    failed = threading.Event()
+
+    def decode(value: bytes | None, headers: Headers = ()) -> tuple[ChunkEvent, ...] | EventFault:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("unforeseen")
+        return decode_message(value, headers)
+
+    send(connection, events_of(coil("7")))
+    with capture_logs([format_exc_info]) as logged:
+        service = InboxJudge(database, MeanScorer(), SLOW, decode=decode)
+        service.start()
+        try:
+            wait_until(lambda: counts(connection).decided == 1)
+            assert service.alive
+        finally:
+            service.stop()
+    [told] = [entry["exception"] for entry in logged if "exception" in entry]
+    assert "Traceback" in told
+    assert "RuntimeError: unforeseen" in told
 
 
 def test_a_judge_cut_off_from_the_database_judges_on_when_it_is_back(connection: Connection, database: str) -> None:
