@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from flows.judge import DueCoil, Outcome, judge_each
-from flows.kafka.database import Database, backoff_s
+from flows.kafka.database import backoff_s
 from flows.kafka.metrics import COILS, COMMIT_FAILURES, STEP_SECONDS, SUPERSEDED
+from flows.limited_database import LimitedDatabase
 from processors.decode import Decoder, EventFault
 from processors.open_coils import OpenCoil, revision_of
 from processors.score import Scorer
@@ -103,7 +104,7 @@ class InboxJudge:
     """Judges the inbox in a thread of its own, whenever it is woken and when a deadline may have passed."""
 
     def __init__(self, dsn: str, ensemble: Scorer, settings: Settings, *, decode: Decoder) -> None:
-        self._database = Database(dsn, application_name="coilflow inbox")
+        self._database = LimitedDatabase(dsn, application_name="coilflow inbox")
         self._ensemble = ensemble
         self._settings = settings
         self._decode = decode

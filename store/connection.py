@@ -14,6 +14,7 @@ from schemas.errors import StoreError, StoreUnavailableError
 Connection = psycopg.Connection[DictRow]
 
 _TOO_LARGE = "54"  # SQLSTATE class: a limit of the program that no waiting changes
+_STOOD_STILL = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)  # session ended
 CONNECT_TIMEOUT_S = 5
 # A server that vanished behind a broken network is noticed within half a minute, and not after two hours.
 _ALIVE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "25000"}
@@ -84,7 +85,7 @@ def store_errors(step: str) -> Iterator[None]:
     """
     try:
         yield
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, *_STOOD_STILL) as error:
         if (error.sqlstate or "").startswith(_TOO_LARGE):
             raise StoreError(
                 f"cannot {step}: {_sentence(error, {})}", remedy="nothing of this step was stored; give it less at once"

@@ -10,6 +10,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequest
 
 from schemas.errors import StoreUnavailableError
 from store.connection import CONNECT_TIMEOUT_S, Connection, describe, parameters_of
+from store.waits import limit_waits
 
 Pool = ConnectionPool[psycopg.Connection[DictRow]]
 
@@ -37,6 +38,7 @@ def connection_pool(dsn: str, *, size: int, wait_s: float, application_name: str
         max_size=size,
         max_waiting=size * _WAITING_PER_CONNECTION,
         timeout=wait_s,
+        configure=limit_waits,
         check=ConnectionPool.check_connection,
         name=f"{application_name} to {describe(dsn)}",
         open=False,

@@ -15,16 +15,17 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import aiomqtt
-import orjson
 import psycopg
 import structlog
 from aiomqtt.exceptions import MqttConnectError
 
-from flows.kafka.database import Database, backoff_s
+from flows.kafka.database import backoff_s
 from flows.kafka.metrics import COMMIT_FAILURES, MESSAGES
+from flows.limited_database import LimitedDatabase
 from flows.mqtt.client import mqtt_client
 from flows.mqtt.desk import Desk, Fate
 from flows.observe import CONSUMED_MESSAGES
+from processors.envelope import read_json
 from schemas.errors import BrokerError, CoilflowError, SourceError, StoreError, StoreUnavailableError
 from schemas.stream_settings import MqttSettings
 from store.connection import store_errors
@@ -45,7 +46,7 @@ class _Lane:
     """One thread with a connection of its own."""
 
     thread: ThreadPoolExecutor
-    database: Database
+    database: LimitedDatabase
 
 
 class Bridge:
@@ -57,7 +58,7 @@ class Bridge:
         self._lanes = [
             _Lane(
                 thread=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"mqtt lane {number}"),
-                database=Database(dsn, application_name="coilflow mqtt"),
+                database=LimitedDatabase(dsn, application_name="coilflow mqtt"),
             )
             for number in range(LANES)
         ]
@@ -198,10 +199,9 @@ def _bytes(payload: object) -> bytes:
 
 def _coil_of(payload: bytes) -> bytes:
     """What decides on the lane: the coil that a message names, so that its messages keep their order."""
-    try:
-        message = orjson.loads(payload)
-        data = message.get("data", message)
-        named = data.get("SID") or data.get("COILID") or data.get("coil_id")
-    except (orjson.JSONDecodeError, AttributeError):
+    message = read_json(payload)
+    data = message.get("data", message) if isinstance(message, dict) else None
+    if not isinstance(data, dict):
         return b""
+    named = data.get("SID") or data.get("COILID") or data.get("coil_id")
     return str(named).strip().encode("utf-8", "replace")

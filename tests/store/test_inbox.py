@@ -3,6 +3,7 @@
 import secrets
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from structlog.testing import capture_logs
 
 from flows.inbox import InboxJudge, Looked, judge_due
 from flows.intake import Message, Refused, read_event
+from flows.limited_database import LimitedDatabase
 from processors.decode import ChunkEvent, EventFault, decode_message
 from schemas.coils import CoilKey
 from schemas.errors import StoreUnavailableError
@@ -26,7 +28,7 @@ from store.inbox import InboxEvent, coil_state, has_inbox_coil, store_events, ta
 from store.verdicts import verdict_of
 from tests.flows.given import Given, coil, events_of
 from tests.flows.judging import MeanScorer
-from tests.streams.scorers import FailingScorer
+from tests.streams.scorers import FailingScorer, WaitingScorer
 from tests.waiting import wait_until
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -55,6 +57,11 @@ def send(connection: Connection, events: Sequence[dict[str, Any]], settings: Set
 def judge(connection: Connection, settings: Settings = SLOW, up_since: datetime = LONG_AGO) -> tuple[int, int, int]:
     looked = judge_due(connection, MeanScorer(), settings, decode=decode_message, up_since=up_since)
     return looked.judged, looked.rejected, looked.postponed
+
+
+def has_ended(dsn: str, pid: int) -> bool:
+    with connect(dsn) as other:
+        return other.execute("select from pg_stat_activity where pid = %s", (pid,)).fetchone() is None
 
 
 def judge_quickly(connection: Connection) -> Looked:
@@ -281,6 +288,51 @@ def test_a_judge_that_something_unforeseen_happens_to_tells_it_and_judges_on(
     [told] = [entry["exception"] for entry in logged if "exception" in entry]
     assert "Traceback" in told
     assert "RuntimeError: unforeseen" in told
+
+
+def test_a_judge_stopped_in_its_transaction_holds_nobody_up_for_ever(
+    connection: Connection, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.waits.IDLE_IN_TRANSACTION_S", 0.2)
+    send(connection, events_of(coil("7")))
+    scorer = WaitingScorer()
+    stopped = InboxJudge(database, scorer, SLOW, decode=decode_message)
+    stopped.start()
+    try:
+        assert scorer.began.wait(20)
+        wait_until(lambda: judge(connection) == (1, 0, 0))
+    finally:
+        scorer.go_on.set()
+        stopped.stop()
+    assert (counts(connection).verdicts, counts(connection).duplicated) == (1, 0)
+
+
+def test_a_session_that_the_server_ended_is_told_from_a_value_that_is_refused(database: str) -> None:
+    with connect(database) as connection:
+        connection.execute("set idle_in_transaction_session_timeout = '1ms'")
+        with suppress(psycopg.OperationalError), connection.transaction():
+            wait_until(lambda: has_ended(database, connection.info.backend_pid))
+            with pytest.raises(StoreUnavailableError):
+                take_coils(connection, most=1)
+
+
+def test_the_judge_and_its_callers_wait_for_a_lock_so_long_and_no_longer(connection: Connection, database: str) -> None:
+    limited = LimitedDatabase(database, application_name="coilflow test")
+    try:
+        session = limited.connection()
+        limits = session.execute(
+            "select current_setting('lock_timeout') as lock,"
+            " current_setting('idle_in_transaction_session_timeout') as idle"
+        ).fetchone()
+        assert limits == {"lock": "15s", "idle": "30s"}
+        session.execute("set lock_timeout = '10ms'")
+        send(connection, events_of(coil("7")))
+        with connection.transaction():
+            take_coils(connection, most=1)
+            with pytest.raises(StoreUnavailableError, match="lock timeout"):
+                send(session, events_of(coil("7")))
+    finally:
+        limited.close()
 
 
 def test_a_judge_cut_off_from_the_database_judges_on_when_it_is_back(connection: Connection, database: str) -> None:
