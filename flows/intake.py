@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import orjson
 from pydantic import ValidationError
 
 from processors.decode import ChunkEvent, Decoder, EventFault, parse_event, structured_line
+from processors.envelope import read_json
 from schemas.coils import CoilKey
 from schemas.events import EVENT, CoilChunk, CoilEnded, CoilStarted, OperatorFeedbackEvent
 from schemas.faults import first_fault
@@ -100,8 +100,8 @@ def read_event(message: Message, *, decode: Decoder, place: str) -> Item:
                 original=original,
                 whole_coil=False,  # its sender is told at once, and sends it again
             ),
-            event_id=event_id if isinstance(event_id, str) else None,
-            source=source if isinstance(source, str) else None,
+            event_id=_sayable(event_id),
+            source=_sayable(source),
         )
 
     if envelope.get("type") == FEEDBACK:
@@ -187,11 +187,12 @@ def _after(text: str, at: int, sign: str) -> int | None:
 
 
 def _envelope(line: bytes) -> dict[str, object]:
-    try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        event = None  # decoding says what is wrong
-    return event if isinstance(event, dict) else {}
+    event = read_json(line)
+    return event if isinstance(event, dict) else {}  # decoding says what is wrong
+
+
+def _sayable(name: object) -> str | None:
+    return name if isinstance(name, str) and utf8_fault(name) is None else None
 
 
 def _contract_fault(event: ChunkEvent) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from flows.intake import FEEDBACK, read_feedback
+from processors.envelope import NoJson, read_json
 from schemas.coils import CoilKey, Truth
 from schemas.faults import first_fault
 from schemas.mqtt import AssessCoil, OpFeedback
@@ -103,10 +104,9 @@ def aware(time: datetime | None) -> datetime:
 
 
 def _object(payload: bytes) -> dict[str, object] | Fault:
-    try:
-        message = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        return f"the message is no JSON ({error})", "send one JSON object a message"
+    message = read_json(payload)
+    if isinstance(message, NoJson):
+        return f"the message is {message.what}", "send one JSON object a message"
     if not isinstance(message, dict):
         return "the message is no JSON object", "send one JSON object a message"
     return message

@@ -126,9 +126,12 @@ def test_a_coil_whose_events_were_received_ends_by_the_message(
         ("assesscoil", b'{"COILID": "7"}', "SID"),
         ("assesscoil", b'{"SID": "a\\u0000"}', "SID"),
         ("assesscoil", b'{"SID": "' + b"7" * 5000 + b'"}', "SID"),
-        ("opfeedback", b"\xff", "no JSON"),
+        ("opfeedback", b"\xff", "not UTF-8"),
         ("opfeedback", b'{"COILID": "7", "LABEL": 3}', "LABEL"),
         ("opfeedback", b'{"COILID": "7"}', "no LABEL"),
+        ("assesscoil", b'{"SID": "404", "WEIGHT": NaN}', "not to be found"),
+        ("assesscoil", b'{"SID": ' + b"[" * 900 + b"]" * 900 + b"}", "300 deep"),
+        ("opfeedback", b'{"data": ' + b'{"COILID": ' * 400 + b"1" + b"}" * 401, "300 deep"),
         ("opfeedback", b'{"specversion": "1.0", "type": "operator.feedback"}', "operator.feedback"),
     ],
 )

@@ -16,7 +16,7 @@ from console.rest.events import LARGEST_BODY_BYTES
 from console.rest.service import Service, running_service
 from processors.decode import decode_message
 from store.coils import counts
-from store.connection import Connection
+from store.connection import Connection, connect
 from store.pool import borrowed
 from tests.flows.given import coil, events_of
 from tests.flows.judging import MeanScorer
@@ -24,6 +24,7 @@ from tests.rest.conftest import SETTINGS
 from tests.waiting import wait_until
 
 STRUCTURED = {"content-type": "application/cloudevents+json"}
+LIMITS = "select current_setting('lock_timeout') lock, current_setting('idle_in_transaction_session_timeout') idle"
 BATCH = {"content-type": "application/cloudevents-batch+json; charset=utf-8"}
 FEEDBACK = {
     "specversion": "1.0",
@@ -153,6 +154,25 @@ def test_a_batch_that_is_no_array_is_refused_as_a_whole(
     assert row["original"] == body
 
 
+def test_a_reading_that_is_no_number_is_named_with_its_event(client: httpx.Client, connection: Connection) -> None:
+    event = events_of(coil("7"))[1] | {"id": "nan"}
+    event["data"] |= {"mean_g_m2": [float("nan")] * 9}
+    answer = post(client, [event])
+    assert answer.status_code == 422
+    [told] = answer.json()["events"]
+    assert (told["status"], told["id"]) == ("refused", "nan")
+    assert "mean_g_m2" in told["error"]
+    [row] = connection.execute("select original, coil_id from coilflow.dead_letters").fetchall()
+    assert (b"NaN" in row["original"], row["coil_id"]) == (True, "7")
+
+
+def test_an_id_that_cannot_be_stored_is_refused(client: httpx.Client) -> None:
+    body = json.dumps(events_of(coil("7"))[0] | {"id": "\ud800", "note": float("nan")})
+    answer = client.post("/api/v1/events", content=body, headers=STRUCTURED)
+    assert answer.status_code == 422
+    assert "id is no text" in answer.json()["events"][0]["error"]
+
+
 def test_an_empty_batch_is_taken(client: httpx.Client) -> None:
     answer = client.post("/api/v1/events", content=b" [ ] ", headers=BATCH)
     assert (answer.status_code, answer.json()["events"]) == (202, [])
@@ -203,6 +223,25 @@ def test_an_exhausted_pool_says_when_to_come_again_and_nothing_is_lost(
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
         assert answer.headers["content-type"] == "application/problem+json"
+    assert post(client, events).status_code == 202
+    wait_until(lambda: counts(connection).decided == 1)
+
+
+def test_a_coil_that_another_holds_too_long_says_when_to_come_again(
+    client: httpx.Client, service: Service, connection: Connection, database: str
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(2):
+            pooled = stack.enter_context(borrowed(service.pool))
+            assert pooled.execute(LIMITS).fetchone() == {"lock": "15s", "idle": "30s"}
+            pooled.execute("set lock_timeout = '50ms'")
+    events = events_of(coil("7"))
+    assert post(client, events[:1]).status_code == 202
+    with connect(database) as other, other.transaction():
+        other.execute("select from coilflow.inbox_coils for update")
+        answer = post(client, events)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
     assert post(client, events).status_code == 202
     wait_until(lambda: counts(connection).decided == 1)
 
