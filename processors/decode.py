@@ -80,18 +80,17 @@ def decode_message(value: bytes | None, headers: Headers = (), names: FieldNames
     Returns:
         One event, or as many as an Arrow payload has rows; else what is wrong. It raises nothing.
     """
-    attributes = dict(headers)
     if value is not None and len(value) <= MOST_DATA_BYTES and not may_be_deep(value):
         try:
-            kind, data = _binary(value, attributes) if attributes else _plain(value)
+            kind, data = _binary(value, headers) if headers else _plain(value)
             if names is not None:
                 data = renamed(data, kind, names)
-            key = CoilKey(data["plant"], data["coil_id"])
-            if _is_name(key.plant) and _is_name(key.coil_id):
+            key = _coil_key(data["plant"], data["coil_id"])
+            if key is not None:
                 return (ChunkEvent(kind, key, data),)
         except _UNFIT:
             pass  # the careful look says what it is
-    return _carefully(value, attributes, names)
+    return _carefully(value, dict(headers), names)
 
 
 def parse_event(event: ChunkEvent, contract: type[Contract]) -> Contract | Fault:
@@ -129,20 +128,28 @@ def structured_line(value: bytes | None, headers: Headers) -> bytes:
 
 
 @lru_cache(maxsize=4096)  # a coil's events name it a hundred times
-def _is_name(text: str) -> bool:
-    return text.isprintable() and 0 < len(text) <= _MOST_NAME
+def _coil_key(plant: str, coil_id: str) -> CoilKey | None:
+    named = all(name.isprintable() and 0 < len(name) <= _MOST_NAME for name in (plant, coil_id))
+    return CoilKey(plant=plant, coil_id=coil_id) if named else None
 
 
-def _binary(value: bytes, attributes: Mapping[str, bytes]) -> tuple[str, dict[str, Any]]:
+def _binary(value: bytes, headers: Headers) -> tuple[str, dict[str, Any]]:
     """Type and data of a message in binary mode as nearly all are; raises one of _UNFIT for any other."""
-    kind, prefix = _EXPECTED[attributes["ce_type"]]
-    if (
-        attributes["ce_specversion"] != b"1.0"
-        or attributes.get("content-type", _JSON) != _JSON
-        or not attributes.get("ce_dataschema", prefix).startswith(prefix)
-    ):
+    kind = version = schema = None
+    media = _JSON
+    for name, given in headers:  # faster than a dict: the names are new strings, each to be hashed
+        if name == "ce_type":
+            kind = given
+        elif name == "ce_specversion":
+            version = given
+        elif name == "content-type":
+            media = given
+        elif name == "ce_dataschema":
+            schema = given
+    expected, prefix = _EXPECTED[kind]  # type: ignore[index]
+    if version != b"1.0" or media != _JSON or not (schema is None or schema.startswith(prefix)):
         raise ValueError("not as nearly all are")
-    return kind, orjson.loads(value)
+    return expected, orjson.loads(value)
 
 
 def _plain(value: bytes) -> tuple[str, dict[str, Any]]:
