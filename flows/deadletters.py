@@ -145,6 +145,7 @@ def _to_inbox(whole: WholeDeadLetter, decode: Decoder) -> Plan:
                 key=found[0].key,
                 source=source if _is_storable(source, _LONGEST_SOURCE) else _SOURCE,
                 event_id=event_id if _is_storable(event_id, _LONGEST_ID) else f"{letter.fingerprint}-{number}",
+                is_start=found[0].type == "coil.started",
                 is_end=found[0].type == "coil.ended",
                 event=line,
             )

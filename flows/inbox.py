@@ -34,7 +34,7 @@ from store.inbox import (
     settle_coils,
     take_coils,
 )
-from store.log import decided_coils
+from store.log import decided_coils, refused_coils
 from store.verdicts import record_verdicts
 
 log = structlog.get_logger("coilflow.inbox")
@@ -74,8 +74,9 @@ def judge_due(
             return Looked(taken=0, judged=0, rejected=0, unchanged=0, postponed=0)
         now = database_clock(connection)
         stored = decided_coils(connection, keys)
+        refused = refused_coils(connection, keys)
         coils = [
-            _open_coil(key, events, stored.get(key), decode, up_since)
+            _open_coil(key, events, stored.get(key), decode, up_since, after_reject=key in refused)
             for key, events in inbox_events(connection, keys).items()
         ]
         said = [coil for coil in coils if coil.messages]
@@ -176,8 +177,10 @@ def _open_coil(
     stored: StoredCoil | None,
     decode: Decoder,
     up_since: datetime,
+    *,
+    after_reject: bool,
 ) -> OpenCoil:
-    coil = (revision_of(stored) if stored is not None else None) or OpenCoil(key=key)
+    coil = (revision_of(stored) if stored is not None else None) or OpenCoil(key=key, after_reject=after_reject)
     for one in events:
         decoded, now_ms = decode(one.event, ()), _ms(max(one.received_at, up_since))
         message = (one.event, ())

@@ -118,8 +118,14 @@ def read_event(message: Message, *, decode: Decoder, place: str) -> Item:
         wrong = _contract_fault(event)
         if wrong is not None:
             return refused(key, *wrong)
-    is_end = decoded[0].type == "coil.ended"
-    return InboxEvent(key=key, source=str(source), event_id=str(event_id), is_end=is_end, event=line)
+    return InboxEvent(
+        key=key,
+        source=str(source),
+        event_id=str(event_id),
+        is_start=decoded[0].type == "coil.started",
+        is_end=decoded[0].type == "coil.ended",
+        event=line,
+    )
 
 
 def read_feedback(line: bytes) -> Feedback | tuple[str, str]:

@@ -20,6 +20,7 @@ class InboxEvent:
     key: CoilKey
     source: str
     event_id: str
+    is_start: bool  # it is a coil.started
     is_end: bool  # it is a coil.ended
     event: bytes  # CloudEvent in structured JSON
 
@@ -37,7 +38,7 @@ def store_events(connection: Connection, events: Sequence[InboxEvent], rules: St
     """Store a batch of events of any coils, in one statement.
 
     An event whose identity is stored already, or belonged to a coil that was judged, is left out. The coil of a new
-    event is known from then on: in state `open`, unless it is decided.
+    event is known from then on: in state `open`, unless it is decided, or was refused and its start is not among them.
 
     Args:
         connection: on a database of this version; inside `connection.transaction()` it joins that transaction.
@@ -58,6 +59,7 @@ def store_events(connection: Connection, events: Sequence[InboxEvent], rules: St
             "coil_id": one.key.coil_id,
             "source": one.source,
             "event_id": one.event_id,
+            "is_start": one.is_start,
             "is_end": one.is_end,
         }
         for one in events

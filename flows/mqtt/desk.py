@@ -120,7 +120,7 @@ class Desk:
             event = read_event(Message(value=payload), decode=self.decode, place=f"mqtt {topic}") if is_event else None
             if not isinstance(event, InboxEvent):
                 source, event_id, line = ended_event(key, topic)
-                event = InboxEvent(key=key, source=source, event_id=event_id, is_end=True, event=line)
+                event = InboxEvent(key=key, source=source, event_id=event_id, is_start=False, is_end=True, event=line)
             [new] = store_events(connection, [event], self.settings.stream)
         self.judge.wake()
         return "applied" if new else "duplicate"

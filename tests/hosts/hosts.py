@@ -67,6 +67,7 @@ def inbox(dsn: str, lines: Sequence[bytes], settings: Settings, folder: Path) ->
                 key=found[0].key,
                 source=envelope["source"],
                 event_id=f"{envelope['id']}-{number}",
+                is_start=found[0].type == "coil.started",
                 is_end=found[0].type == "coil.ended",
                 event=line,
             )

@@ -104,7 +104,14 @@ def test_a_coil_whose_events_were_received_ends_by_the_message(
     bridge: Running, mqtt_server: MqttServer, connection: Connection
 ) -> None:
     events = [
-        InboxEvent(key=key_of("7"), source="/mes", event_id=e["id"], is_end=False, event=orjson.dumps(e))
+        InboxEvent(
+            key=key_of("7"),
+            source="/mes",
+            event_id=e["id"],
+            is_start=e["type"] == "coil.started",
+            is_end=False,
+            event=orjson.dumps(e),
+        )
         for e in events_of(coil("7"))[:-1]
     ]
     store_events(connection, events, StreamSettings())

@@ -41,6 +41,7 @@ def inbox_event(event: dict[str, Any]) -> InboxEvent:
         key=CoilKey(plant=event["data"]["plant"], coil_id=event["data"]["coil_id"]),
         source=event["source"],
         event_id=event["id"],
+        is_start=event["type"] == "coil.started",
         is_end=event["type"] == "coil.ended",
         event=orjson.dumps(event),
     )
@@ -62,6 +63,12 @@ def judge(connection: Connection, settings: Settings = SLOW, up_since: datetime 
 def has_ended(dsn: str, pid: int) -> bool:
     with connect(dsn) as other:
         return other.execute("select from pg_stat_activity where pid = %s", (pid,)).fetchone() is None
+
+
+def state_of(connection: Connection, coil_id: str) -> str:
+    state = coil_state(connection, CoilKey(plant="linz", coil_id=coil_id))
+    assert state is not None
+    return state.state
 
 
 def judge_quickly(connection: Connection) -> Looked:
@@ -192,6 +199,24 @@ def test_a_refused_coil_is_a_dead_letter_with_its_events_and_may_be_sent_again(c
     assert row["original"] == b"".join(orjson.dumps(event) + b"\n" for event in [*events, other])
     assert all(send(connection, events))
     assert judge(connection) == (1, 0, 0)
+
+
+def test_what_comes_late_of_a_refused_coil_is_a_dead_letter_and_no_verdict(connection: Connection) -> None:
+    events = events_of(coil("7"))
+    other = {**events[1], "id": "x", "data": events[1]["data"] | {"mean_g_m2": [1.0] * 9}}
+    send(connection, [*events[:5], *events[6:], other], QUICK)
+    assert judge_quickly(connection).rejected == 1
+    send(connection, [events[5]], QUICK)
+    assert state_of(connection, "7") == "dead_lettered"
+    assert judge_quickly(connection).rejected == 1
+    assert (counts(connection).verdicts, counts(connection).dead_letters) == (0, 2)
+    assert state_of(connection, "7") == "dead_lettered"
+    send(connection, events[1:], QUICK)  # sent again, its start last
+    assert state_of(connection, "7") == "dead_lettered"
+    send(connection, events[:1], QUICK)
+    assert state_of(connection, "7") == "open"
+    assert judge_quickly(connection).judged == 1
+    assert state_of(connection, "7") == "decided"
 
 
 def test_a_coil_in_other_hands_is_passed_over(connection: Connection, database: str) -> None:

@@ -51,9 +51,11 @@ begin
     return query
     with given as materialized (
         select * from rows from (
-            jsonb_to_recordset(given_rows) as (plant text, coil_id text, source text, event_id text, is_end boolean),
+            jsonb_to_recordset(given_rows) as (
+                plant text, coil_id text, source text, event_id text, is_start boolean, is_end boolean
+            ),
             unnest(given_events)
-        ) with ordinality as r(plant, coil_id, source, event_id, is_end, event, nth)
+        ) with ordinality as r(plant, coil_id, source, event_id, is_start, is_end, event, nth)
     ),
     fresh as (
         select distinct on (g.plant, g.coil_id, g.source, g.event_id) g.*
@@ -71,10 +73,12 @@ begin
     kept as materialized (
         select f.* from fresh as f join inserted as i using (plant, coil_id, source, event_id)
     ),
-    opened as (
+    opened as ( -- what was refused is open again with its start; without it, what comes is a straggler
         insert into coilflow.coils (plant, coil_id, state)
         select distinct plant, coil_id, 'open' from kept order by plant, coil_id
-        on conflict (plant, coil_id) do update set state = 'open' where coils.state = 'dead_lettered'
+        on conflict (plant, coil_id) do update set state = 'open'
+        where coils.state = 'dead_lettered'
+            and exists (select from kept as k where k.is_start and k.plant = coils.plant and k.coil_id = coils.coil_id)
         returning 1
     ),
     noted as (
