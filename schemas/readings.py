@@ -45,7 +45,8 @@ def rows_of(readings: bytes) -> pa.RecordBatch | None:
 def ipc_bytes(batch: pa.RecordBatch) -> bytes:
     """One batch as an Arrow IPC stream, compressed by LZ4: a fifth of the size in a quarter of zstd's time."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)) as writer:
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
     data: bytes = sink.getvalue().to_pybytes()
     return data
