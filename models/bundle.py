@@ -116,21 +116,29 @@ def write_bundle(folder: Path, *, manifest: BundleManifest, files: Mapping[str, 
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files, by path relative to the folder, into a folder beside and rename it to its place."""
+    """Write files, by path relative to the folder, into a folder beside and rename it to its place.
+
+    Raises:
+        BundleError: the folder exists, or cannot be written (a full disk, no right to).
+    """
     if folder.exists():
         raise BundleError(f"{folder} exists already", remedy="name another folder, or remove this one first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for name, content in files.items():
-            target = staging / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-        staging.chmod(0o755)
-        staging.rename(folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            for name, content in files.items():
+                target = staging / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+            staging.chmod(0o755)
+            staging.rename(folder)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    except OSError as error:
+        remedy = "make room there, or name another folder; nothing was left behind"
+        raise BundleError(f"{folder} cannot be written ({error.strerror})", remedy=remedy) from error
 
 
 def read_file(path: Path) -> bytes:

@@ -26,7 +26,7 @@ from flows.mqtt.client import mqtt_client
 from flows.mqtt.desk import Desk, Fate
 from flows.observe import CONSUMED_MESSAGES
 from processors.envelope import read_json
-from schemas.errors import BrokerError, CoilflowError, SourceError, StoreError, StoreUnavailableError
+from schemas.errors import BrokerError, CoilflowError, SourceError, StoreUnavailableError
 from schemas.stream_settings import MqttSettings
 from store.connection import store_errors
 
@@ -163,7 +163,7 @@ class Bridge:
                 fate = await asyncio.get_running_loop().run_in_executor(
                     lane.thread, self._work, lane, topic, payload, failures
                 )
-            except (StoreError, SourceError) as error:
+            except CoilflowError as error:
                 failures += 1
                 COMMIT_FAILURES.labels("mqtt").inc()
                 pause_s = backoff_s(failures, jitter=random.random())  # noqa: S311 - no secret
@@ -175,15 +175,21 @@ class Bridge:
                 return
 
     def _work(self, lane: _Lane, topic: str, payload: bytes, failures: int) -> Fate:
-        """In the lane's thread: take the message, or refuse one that a working database refused often enough."""
+        """In the lane's thread: take the message, or refuse one that was refused often enough or breaks a step."""
         connection = lane.database.connection()
         try:
             with store_errors("take a message"):
                 return self._desk.take(connection, topic, payload)
-        except (StoreError, SourceError) as error:
+        except CoilflowError as error:
             if failures < _MOST_REFUSALS or _is_passing(error):
                 raise
             return self._desk.refuse(connection, topic, payload, str(error), error.remedy)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it would come again with every redelivery
+            log.error("a step breaks on a message", topic=topic, exc_info=error)
+            sentence = f"unexpected {type(error).__name__}: {error}"
+            return self._desk.refuse(
+                connection, topic, payload, sentence, "report what the log shows, then send it again"
+            )
 
 
 def _is_passing(error: CoilflowError) -> bool:

@@ -16,6 +16,7 @@ from flows.inbox import InboxJudge
 from flows.mqtt.bridge import Bridge
 from flows.mqtt.desk import Desk
 from processors.decode import decode_message
+from processors.score import Scorer
 from schemas.settings import Settings
 from schemas.stream_settings import MqttSettings, StreamSettings
 from store.databases import create_database, drop_database
@@ -23,7 +24,9 @@ from tests.fix_mqtt import MqttServer
 from tests.flows.given import fill_plant_database
 from tests.flows.judging import MeanScorer
 
-Running = Callable[[Settings], AbstractContextManager[None]]
+MEAN = MeanScorer()
+
+Running = Callable[..., AbstractContextManager[None]]
 
 
 def settings_for(server: MqttServer, plant_dsn: str | None = None, cafile: Path | None = None) -> Settings:
@@ -73,9 +76,9 @@ def bridge(database: str) -> Running:
     """Runs a bridge on the test's database while a block lasts."""
 
     @contextmanager
-    def running(settings: Settings) -> Iterator[None]:
-        judge = InboxJudge(database, MeanScorer(), settings, decode=decode_message)
-        desk = Desk(settings=settings, ensemble=MeanScorer(), decode=decode_message, judge=judge)
+    def running(settings: Settings, ensemble: Scorer = MEAN) -> Iterator[None]:
+        judge = InboxJudge(database, ensemble, settings, decode=decode_message)
+        desk = Desk(settings=settings, ensemble=ensemble, decode=decode_message, judge=judge)
         stop, loop = asyncio.Event(), asyncio.new_event_loop()
 
         async def serve() -> None:

@@ -11,16 +11,19 @@ from typing import Any
 
 import orjson
 import psycopg
+import pyarrow as pa
 import pytest
 
 from schemas.errors import BrokerError
 from schemas.stream_settings import StreamSettings
+from schemas.verdicts import Scores
 from store.coils import counts
 from store.connection import Connection
 from store.inbox import InboxEvent, coil_state, store_events
 from store.verdicts import verdict_of
 from tests.fix_mqtt import MqttServer
 from tests.flows.given import Given, coil, coil_cells, events_of, tile_cells
+from tests.flows.judging import MeanScorer
 from tests.mqtt.conftest import Running, publisher, send, settings_for
 from tests.store.given import key_of
 from tests.waiting import wait_until
@@ -83,6 +86,35 @@ def test_the_same_message_twice_is_one_verdict(
         wait_until(lambda: counts(connection).dead_letters == 1)
     found = counts(connection)
     assert (found.verdicts, found.outbox, found.decided, found.dead_lettered) == (1, 1, 1, 1)
+
+
+class BreaksOnce(MeanScorer):
+    """Breaks on the first coil it sees, with an error that is none of ours."""
+
+    def __init__(self) -> None:
+        self.scored = 0
+
+    def score(self, batch: pa.RecordBatch) -> Scores:
+        """As `MeanScorer`, from the second time on."""
+        self.scored += batch.num_rows > 0
+        if self.scored == 1:
+            raise ZeroDivisionError("of a model")
+        return super().score(batch)
+
+
+def test_a_coil_that_breaks_the_model_is_a_dead_letter_and_the_next_is_judged(
+    bridge: Running, mqtt_server: MqttServer, connection: Connection, plant_dsn: str
+) -> None:
+    fill(plant_dsn, [coil("7"), coil("8")])
+    with bridge(settings_for(mqtt_server, plant_dsn), BreaksOnce()), publisher(mqtt_server) as plant:
+        wait_until(lambda: subscribed(plant, connection))
+        send(plant, "assesscoil", '{"SID": "7"}')
+        wait_until(lambda: counts(connection).dead_letters == 1)
+        send(plant, "assesscoil", '{"SID": "8"}')
+        wait_until(lambda: counts(connection).verdicts == 1)
+    [letter] = letters(connection)
+    assert letter["error"] == "unexpected ZeroDivisionError: of a model"
+    assert bytes(letter["original"]) == b'{"SID": "7"}'
 
 
 def test_readings_that_were_corrected_make_a_superseding_revision(

@@ -1,6 +1,5 @@
 """A process whose disk takes small files only: `python -m tests.streams.full_disk FOLDER` writes an ensemble there."""
 
-import errno
 import json
 import resource
 import signal
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 from models.ensemble import SHIPPED, load_ensemble, write_ensemble
+from schemas.errors import BundleError
 
 _MOST_BYTES = 50_000  # manifests fit, networks do not
 
@@ -28,8 +28,8 @@ def main() -> None:
             thresholds=serving.manifest.thresholds,
             limits=serving.manifest.limits,
         )
-    except OSError as error:
-        failed = errno.errorcode[error.errno or 0]
+    except BundleError as error:
+        failed = str(error)
     left = [str(path) for path in target.parent.iterdir()]
     print(json.dumps({"failed": failed, "left": left, "deviation": max(serving.verify().values())}))  # noqa: T201
 
