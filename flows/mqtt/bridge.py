@@ -184,12 +184,10 @@ class Bridge:
             if failures < _MOST_REFUSALS or _is_passing(error):
                 raise
             return self._desk.refuse(connection, topic, payload, str(error), error.remedy)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it would come again with every redelivery
-            log.error("a step breaks on a message", topic=topic, exc_info=error)
-            sentence = f"unexpected {type(error).__name__}: {error}"
-            return self._desk.refuse(
-                connection, topic, payload, sentence, "report what the log shows, then send it again"
-            )
+        except Exception as error:  # whatever it is, it would come again with every redelivery
+            log.exception("a step breaks on a message", topic=topic)
+            sentence, remedy = f"unexpected {type(error).__name__}: {error}", "report what the log shows, then resend it"
+            return self._desk.refuse(connection, topic, payload, sentence, remedy)
 
 
 def _is_passing(error: CoilflowError) -> bool:
