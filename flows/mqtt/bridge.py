@@ -186,7 +186,7 @@ class Bridge:
             return self._desk.refuse(connection, topic, payload, str(error), error.remedy)
         except Exception as error:  # whatever it is, it would come again with every redelivery
             log.exception("a step breaks on a message", topic=topic)
-            sentence, remedy = f"unexpected {type(error).__name__}: {error}", "report what the log shows, then resend it"
+            sentence, remedy = f"unexpected {type(error).__name__}: {error}", "report what the log has, then resend it"
             return self._desk.refuse(connection, topic, payload, sentence, remedy)
 
 
