@@ -1,6 +1,6 @@
 """Chunk events onto a topic, as a line's gateway would send them: CloudEvents in Kafka's binary mode, keyed by coil."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -27,14 +27,18 @@ def binary_message(line: bytes) -> Message:
     """
     event: dict[str, Any] = orjson.loads(line)
     data = event["data"]
+    return coil_key(data["plant"], data["coil_id"]), orjson.dumps(data), binary_headers(event)
+
+
+def binary_headers(event: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """Headers of an event in binary mode: each attribute as `ce_*`, and its data's type as `content-type`."""
     headers = [
         (f"ce_{name}", _text(value).encode())
         for name, value in event.items()
         if name not in _NO_HEADER and value is not None
     ]
-    headers.append(("content-type", event.get("datacontenttype", "application/json").encode()))
-    data = event["data"]
-    return coil_key(data["plant"], data["coil_id"]), orjson.dumps(data), headers
+    headers.append(("content-type", str(event.get("datacontenttype", "application/json")).encode()))
+    return headers
 
 
 def produce_events(producer: KafkaProducer, topic: str, lines: Iterable[bytes]) -> int:

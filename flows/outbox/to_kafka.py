@@ -10,6 +10,7 @@ from kafka import KafkaProducer
 from kafka.errors import InvalidRecordError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from flows.kafka.client import broker_errors, producer
+from flows.kafka.produce import binary_headers
 from flows.outbox.outcomes import SENT, Outcome, Publish, failed, refused
 from schemas.errors import BrokerError
 from schemas.stream_settings import KafkaSettings
@@ -17,7 +18,6 @@ from store.outbox import DeadLetterToSend, OutboxRow
 
 _CLOSE_S = 5.0
 _THE_RECORD = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)  # no retry makes it smaller
-_NO_ATTRIBUTE = frozenset({"data", "datacontenttype"})
 EVENT_ID_HEADER = "coilflow.event.id"  # of a dead letter: its other headers are the original's and KIP-1034's
 
 Message = tuple[bytes | None, bytes, list[tuple[str, bytes]]]  # key, value, headers
@@ -46,14 +46,8 @@ def kafka_message(row: OutboxRow) -> Message:
         own = [*error_headers(letter), (EVENT_ID_HEADER, str(row.event_id).encode())]
         return letter.key, letter.original, [*letter.headers, *own]
     event = row.event or {}
-    headers = [
-        (f"ce_{name}", _text(value).encode())
-        for name, value in event.items()
-        if name not in _NO_ATTRIBUTE and value is not None
-    ]
-    headers.append(("content-type", str(event.get("datacontenttype", "application/json")).encode()))
-    headers += [(name, str(value).encode()) for name, value in row.headers.items()]
-    return row.key.encode(), orjson.dumps(event.get("data")), headers
+    more = [(name, str(value).encode()) for name, value in row.headers.items()]
+    return row.key.encode(), orjson.dumps(event.get("data")), [*binary_headers(event), *more]
 
 
 def error_headers(letter: DeadLetterToSend) -> list[tuple[str, bytes]]:
@@ -140,8 +134,3 @@ def _publish(sender: _Sender, rows: Sequence[OutboxRow]) -> Sequence[Outcome]:
 def _outcome(error: KafkaError) -> Outcome:
     said = f"{type(error).__name__}: {error}"
     return refused(said) if isinstance(error, _THE_RECORD) else failed(said)
-
-
-def _text(value: object) -> str:
-    """An attribute in CloudEvents' canonical string form (1.0.2, type system)."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
