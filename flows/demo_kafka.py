@@ -139,7 +139,8 @@ def _environment(kafka: KafkaSettings, dsn: str) -> dict[str, str]:
             for name in ("bootstrap_servers", "group_id", "chunks_topic", "verdicts_topic", "feedback_topic")
         },
     }
-    return os.environ | {f"COILFLOW_{name}": value for name, value in ours.items()}
+    kept = {name: value for name, value in os.environ.items() if name.upper() != "COILFLOW_METRICS_PORT"}  # two want it
+    return kept | {f"COILFLOW_{name}": value for name, value in ours.items()}
 
 
 @contextmanager
