@@ -28,7 +28,7 @@ types: .venv/developing
 rooms: .venv/developing
 	$(BIN)/lint-imports --no-logo
 
-bundles: .venv/developing  ## train the shipped ensemble again (a quarter of an hour on two cores)
+bundles: .venv/developing  ## train the shipped ensemble again (about twenty minutes on two cores)
 	$(BIN)/python -m flows.bundles
 
 contracts: .venv/developing  ## write schemas/published from the pydantic models

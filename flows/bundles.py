@@ -1,6 +1,6 @@
 """Rebuild the ensemble that ships with coilflow: `python -m flows.bundles`, from the specifications in models/specs.
 
-Takes about a quarter of an hour on two cores. The same specifications on the same machine and libraries give the same
+Takes about twenty minutes on two cores. The same specifications on the same machine and libraries give the same
 versions; elsewhere the weights differ in their last digits, and so do the versions.
 """
 

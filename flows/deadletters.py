@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard
 
+from flows.intake import LONGEST_ID, LONGEST_SOURCE
 from flows.kafka.client import broker_errors, producer
 from flows.kafka.produce import coil_key
 from processors.decode import Decoder, EventFault
@@ -17,7 +18,6 @@ from store.inbox import InboxEvent, store_events
 
 REPLAY_OF = "coilflow-replay-of"  # header: fingerprint of the dead letter
 _SOURCE = "/coilflow/deadletters"  # of an event that named none that can be stored
-_LONGEST_ID, _LONGEST_SOURCE = 200, 400  # bytes, as the intake takes them
 
 
 class ToKafka(NamedTuple):
@@ -143,8 +143,8 @@ def _to_inbox(whole: WholeDeadLetter, decode: Decoder) -> Plan:
         events.append(
             InboxEvent(
                 key=found[0].key,
-                source=source if _is_storable(source, _LONGEST_SOURCE) else _SOURCE,
-                event_id=event_id if _is_storable(event_id, _LONGEST_ID) else f"{letter.fingerprint}-{number}",
+                source=source if _is_storable(source, LONGEST_SOURCE) else _SOURCE,
+                event_id=event_id if _is_storable(event_id, LONGEST_ID) else f"{letter.fingerprint}-{number}",
                 is_start=found[0].type == "coil.started",
                 is_end=found[0].type == "coil.ended",
                 event=line,

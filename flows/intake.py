@@ -20,7 +20,7 @@ from store.feedback import Feedback, record_feedback
 from store.inbox import InboxEvent, store_events
 
 FEEDBACK = "operator.feedback"
-_LONGEST_ID, _LONGEST_SOURCE = 200, 400  # bytes: with plant and coil they are a key of the database
+LONGEST_ID, LONGEST_SOURCE = 200, 400  # bytes: with plant and coil they are a key of the database
 _BLANK = " \t\r\n"
 
 
@@ -210,7 +210,7 @@ def _contract_fault(event: ChunkEvent) -> tuple[str, str] | None:
 
 
 def _identity_fault(event_id: object, source: object) -> tuple[str, str] | None:
-    for name, value, longest in (("id", event_id, _LONGEST_ID), ("source", source, _LONGEST_SOURCE)):
+    for name, value, longest in (("id", event_id, LONGEST_ID), ("source", source, LONGEST_SOURCE)):
         if not isinstance(value, str) or utf8_fault(value) or not 0 < len(value.encode()) <= longest:
             return (
                 f"the event's {name} is no text of 1 to {longest} bytes",

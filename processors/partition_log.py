@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from processors.clock import PartitionClock
-from processors.decode import ChunkEvent, EventFault
+from processors.decode import Decoded, EventFault
 from processors.open_coils import Message, OpenCoil, revision_of
 from schemas.coils import CoilKey, StoredCoil
 from schemas.rejects import LogPlace, Reject
 from schemas.stream_settings import StreamSettings
-
-Decoded = tuple[ChunkEvent, ...] | EventFault
 
 
 class LogMessage(NamedTuple):

@@ -89,21 +89,21 @@ CHANNELS = (
         protocol="mqtt",
         action="receive",
         contracts=("mqtt.assesscoil",),
-        description="The plant asks for a coil of its tables to be assessed (QoS 2).",
+        description="The plant asks for a coil of its tables to be assessed; published at QoS 1 or 2.",
     ),
     Channel(
         address="opfeedback",
         protocol="mqtt",
         action="receive",
         contracts=("mqtt.opfeedback",),
-        description="The plant says that an operator judged a coil (QoS 2).",
+        description="The plant says that an operator judged a coil; published at QoS 1 or 2.",
     ),
     Channel(
         address="coilready",
         protocol="mqtt",
         action="send",
         contracts=("mqtt.coilready",),
-        description="The plant learns the verdict (QoS 2). As whole CloudEvents on any topic that a destination "
-        "mqtt-event:TOPIC names; to a webhook as a signed POST.",
+        description="The plant learns the verdict, at QoS 2 unless set otherwise. As whole CloudEvents on any topic "
+        "that a destination mqtt-event:TOPIC names; to a webhook as a signed POST.",
     ),
 )

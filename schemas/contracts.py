@@ -124,7 +124,8 @@ def _operation(channel: Channel) -> dict[str, Any]:
         "channel": {"$ref": here},
         "messages": [{"$ref": f"{here}/messages/{_identifier(name)}"} for name in channel.contracts],
     }
-    return operation | ({"bindings": {"mqtt": {"qos": 2}}} if channel.protocol == "mqtt" else {})
+    qos = 1 if channel.action == "receive" else 2  # as `flows.mqtt.bridge` subscribes; the default of `mqtt.qos`
+    return operation | ({"bindings": {"mqtt": {"qos": qos}}} if channel.protocol == "mqtt" else {})
 
 
 def _message(name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from schemas.errors import UsageError
 from schemas.stream_settings import KafkaSettings, MqttSettings, StreamSettings, Webhook
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Destination = Annotated[str, Field(pattern=r"^(kafka|mqtt|mqtt-event|webhook):.+$")]  # see docs/streams.md
+Destination = Annotated[str, Field(pattern=r"^(kafka|mqtt|mqtt-event|webhook):.+$")]  # see docs/announcements.md
 SETTINGS_FILE = "coilflow.toml"
 
 

@@ -70,7 +70,6 @@ class MqttSettings(_Group):
     tls_cafile: Path | None = None  # None: the system's
     assess_topic: _Name = "assesscoil"
     feedback_topic: _Name = "opfeedback"
-    ready_topic: _Name = "coilready"
     qos: Literal[1, 2] = 2
 
 

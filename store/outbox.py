@@ -178,8 +178,8 @@ def backlog(connection: Connection) -> dict[str, Backlog]:
     }
 
 
-def prune_outbox(connection: Connection, *, retention_s: float = RETENTION_S) -> bool:
-    """Delete a piece of what was published longer ago than `retention_s`.
+def prune_outbox(connection: Connection) -> bool:
+    """Delete a piece of what was published longer ago than `RETENTION_S`.
 
     Returns:
         Whether there may be more of it.
@@ -187,6 +187,6 @@ def prune_outbox(connection: Connection, *, retention_s: float = RETENTION_S) ->
     Raises:
         StoreError: the database refused.
     """
-    parameters = {"retention_s": retention_s, "rows": _PRUNED_ROWS}
+    parameters = {"retention_s": RETENTION_S, "rows": _PRUNED_ROWS}
     with store_errors("delete what was published long ago"):
         return connection.execute(query("prune_outbox"), parameters).rowcount == _PRUNED_ROWS

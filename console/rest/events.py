@@ -13,7 +13,7 @@ from console.rest.service import Service, service_of
 from flows.intake import Fate, Message, Refused, read_event, split_batch, take_in
 from flows.kafka.metrics import MESSAGES
 from flows.observe import CONSUMED_MESSAGES
-from processors.envelope import media_type
+from processors.envelope import STRUCTURED, media_type
 from schemas.coils import CoilKey
 from schemas.rejects import Reject
 from store.pool import borrowed
@@ -22,7 +22,6 @@ log = structlog.get_logger("coilflow.console")
 
 LARGEST_BODY_BYTES = 8 * 1024 * 1024
 MOST_EVENTS = 5_000
-STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 _PATH = "/api/v1/events"
 

@@ -26,7 +26,7 @@ _ANSWER_TIMEOUT_S = 10.0  # until a broker answers a first request
 # A broker's answer holds as much at most, or one larger batch: memory is bounded, and a large message passes.
 _FETCH_BYTES = 16 * 1024 * 1024
 _FETCH_PARTITION_BYTES = 2 * 1024 * 1024
-_RECORDS_PER_POLL = 5000
+_RECORDS_PER_POLL = 5000  # about forty coils: one batch of the models and of the database
 _ADDRESS = "check COILFLOW_KAFKA__BOOTSTRAP_SERVERS and COILFLOW_KAFKA__SECURITY_PROTOCOL, and that the brokers run"
 _CREDENTIALS = "check COILFLOW_KAFKA__SASL_MECHANISM, COILFLOW_KAFKA__SASL_USERNAME and COILFLOW_KAFKA__SASL_PASSWORD"
 

@@ -24,5 +24,11 @@ VERDICT_SECONDS = Histogram(
     buckets=SECONDS,
 )
 STEP_SECONDS = Histogram("coilflow_step_seconds", "One batch through a step, s", ("step",), buckets=SECONDS)
-COMMIT_FAILURES = Counter("coilflow_commit_failures", "Commits that are tried again, or were refused", ("why",))
+COMMIT_FAILURES = Counter("coilflow_commit_failures", "Commits, or judgements, that are tried again", ("why",))
 EARLY_WARNINGS = Counter("coilflow_early_warnings", "Open coils warned of")
+
+
+def forget_partition(topic: str, partition: int) -> None:
+    """Show nothing more of a partition that another worker has now; of one never shown there is nothing to forget."""
+    for gauge in (OPEN_COILS, LAG_MESSAGES, HELD_BACK_MESSAGES, UNACCOUNTED_MESSAGES, UNACCOUNTED_COILS):
+        gauge.remove(topic, str(partition))

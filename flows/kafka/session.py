@@ -28,7 +28,6 @@ from store.log import decided_coils, refused_coils
 log = structlog.get_logger("coilflow.kafka")
 
 _POLL_MS = 200  # no longer than this until a stop, a deadline or a retry is noticed
-_POLL_RECORDS = 5000  # about forty coils: one batch of the models and of the database
 _LOOK_EVERY_S = 1.0  # at the end of the log
 _LONGEST_LOOK_S = 5.0  # a host that slept was not listening: its silence is not the coils'
 _REPORT_EVERY_S = 5.0  # Kafka's own positions, for lag monitors only
@@ -89,7 +88,7 @@ class Session:
             self._consumer.close(autocommit=False)
 
     def _turn(self) -> None:
-        polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+        polled = self._consumer.poll(timeout_ms=_POLL_MS)
         for place, records in polled.items():
             if place.partition in self._owned:
                 self._unread.setdefault(place.partition, []).extend(self._decoded(records))
@@ -129,6 +128,7 @@ class Session:
                 self._unread.pop(number, None)
                 self._looked_s.pop(number, None)
                 self._to_claim.discard(number)
+                metrics.forget_partition(self._topic, number)
             self._rejects = [r for r in self._rejects if r.log and r.log.partition not in change.partitions]
             if change.kind == "came":
                 self._to_claim.update(change.partitions)

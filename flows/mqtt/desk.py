@@ -69,7 +69,7 @@ class Desk:
 
     def _assess(self, connection: Connection, payload: bytes) -> Fate:
         topic = self.settings.mqtt.assess_topic
-        asked = read_assess(payload)
+        asked = read_assess(payload, self.decode)
         if not isinstance(asked, AssessRequest):
             return _refuse(connection, topic, payload, *asked)
         found = self._plant_coils(asked) if self.settings.plant_dsn else ()

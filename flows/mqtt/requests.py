@@ -8,6 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from flows.intake import FEEDBACK, read_feedback
+from processors.decode import Decoder, EventFault
 from processors.envelope import NoJson, read_json
 from schemas.coils import CoilKey, Truth
 from schemas.faults import first_fault
@@ -40,20 +41,30 @@ class FeedbackRequest:
     note: str | None
 
 
-def read_assess(payload: bytes) -> AssessRequest | Fault:
-    """Read a message of `assesscoil`: `{"SID": ...}`, bare or as a CloudEvent's data, or a `coil.ended` event."""
+def read_assess(payload: bytes, decode: Decoder) -> AssessRequest | Fault:
+    """Read a message of `assesscoil`: `{"SID": ...}`, bare or as a CloudEvent's data, or a `coil.ended` event.
+
+    Args:
+        payload: the message.
+        decode: reads this plant's events.
+    """
     message = _object(payload)
     if isinstance(message, tuple):
         return message
-    is_event = message.get("type") == "coil.ended"
+    if message.get("type") == "coil.ended":
+        ended = decode(payload, ())
+        if isinstance(ended, EventFault):
+            return ended.error, ended.remedy
+        key = ended[0].key
+        return AssessRequest(plant=key.plant, coil_id=key.coil_id, is_event=True)
     data = _data(message)
     try:
-        named = AssessCoil.model_validate({**data, "SID": data.get("coil_id")} if is_event else data)
+        named = AssessCoil.model_validate(data)
     except ValidationError as error:
         return _wrong("assesscoil", error)
-    plant = data.get("plant") if is_event else data.get("PLANT")
+    plant = data.get("PLANT")
     return _unfit(plant, named.SID) or AssessRequest(
-        plant=None if plant is None else str(plant), coil_id=named.SID.strip(), is_event=is_event
+        plant=None if plant is None else str(plant), coil_id=named.SID.strip(), is_event=False
     )
 
 

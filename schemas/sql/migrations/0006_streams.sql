@@ -57,6 +57,7 @@ create index dead_coils_by_offset on coilflow.dead_letters (kafka_topic, kafka_p
 alter table coilflow.outbox alter column payload drop not null;
 alter table coilflow.outbox add column dead_letter_id bigint references coilflow.dead_letters (dead_letter_id);
 alter table coilflow.outbox add check (num_nonnulls(payload, dead_letter_id) = 1);
+comment on column coilflow.dead_letters.step is 'Step that refused it: consume, decode, assemble, normalize, score, decide or store.';
 comment on column coilflow.outbox.payload is 'The CloudEvent, structured mode; null where a dead letter''s own bytes go out.';
 comment on column coilflow.outbox.dead_letter_id is 'The dead letter whose original bytes and headers go out.';
 
