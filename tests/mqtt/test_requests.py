@@ -16,6 +16,6 @@ def test_an_end_in_the_plants_own_names_is_read() -> None:
 
 
 def test_an_end_that_names_no_coil_is_refused_with_a_remedy() -> None:
-    error, remedy = read_assess(orjson.dumps(ENDED | {"data": {"plant": "linz"}}), decode_message)
-    assert error
-    assert remedy
+    fault = read_assess(orjson.dumps(ENDED | {"data": {"plant": "linz"}}), decode_message)
+    assert isinstance(fault, tuple)
+    assert all(fault)
