@@ -18,8 +18,8 @@ import torch
 
 from bench.machine import machine
 from models.ensemble import Ensemble, load_ensemble
+from models.network_spec import NetworkKind, NetworkOptions
 from models.networks import Network, build
-from models.spec import NetworkKind
 from schemas.coils import CoilKey, Float32Array
 from schemas.layout import MATRIX_SHAPE
 from schemas.matrices import matrix_batch, tensor_values
@@ -53,7 +53,7 @@ def _three(ensemble: Ensemble) -> Ensemble:
 def _eager(networks: list[Network], matrix: Float32Array) -> Callable[[], object]:
     def run() -> object:
         with torch.inference_mode():
-            tensor = torch.from_numpy(matrix)
+            tensor = torch.from_numpy(matrix)[:, None]
             return np.mean([torch.sigmoid(network(tensor)).numpy() for network in networks], axis=0)
 
     return run
@@ -94,7 +94,7 @@ def main() -> None:
     print(f"{machine()}; {libraries}; {THREADS} threads a side; medians of {rounds} rounds")
     shipped = load_ensemble(None, threads=THREADS)
     three = _three(shipped)
-    networks = [build(kind).eval() for kind in KINDS]
+    networks = [build(kind, NetworkOptions()).eval() for kind in KINDS]
     with tempfile.TemporaryDirectory() as folder:
         predict = _predictor(Path(folder))
         for coils in BATCHES:

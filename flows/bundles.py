@@ -17,8 +17,9 @@ from rich.progress import Progress
 from flows.population import Population
 from flows.train import population_of, split_of, train_on
 from models.bundle import MANIFEST, VERSION_DIGITS, load_bundle, read_file, sha256
+from models.data_spec import DataSpec
 from models.ensemble import SHIPPED, Ensemble, load_ensemble, write_ensemble
-from models.spec import DataSpec, TrainSpec, read_spec
+from models.spec import TrainSpec, read_spec
 from models.thresholds import f1_threshold
 from schemas.bundles import EnsembleManifest
 from schemas.coils import Limits

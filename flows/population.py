@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from flows.matrices import read_blocks
 from flows.sources.source import Source
-from models.spec import SimulatedData
+from models.data_spec import SimulatedData
 from plant.line import simulate
-from plant.settings import LineSettings
+from plant.settings import PRODUCTION, LineSettings
 from processors.assemble import assemble
 from processors.normalize import measure_limits, normalize
 from schemas.coils import BoolArray, CoilBatch, Limits
@@ -45,7 +45,12 @@ class Population:
 
 def simulated(data: SimulatedData, limits: Limits | None) -> Population:
     """Coils of the simulated line; without limits, those are measured on this very population."""
-    line = LineSettings(defect_share=data.defect_share, restlessness=data.restlessness)
+    line = LineSettings(
+        defect_share=data.defect_share,
+        restlessness=data.restlessness,
+        drift_per_1000_coils=data.drift_per_1000_coils,
+        started_at=data.started_at or PRODUCTION.started_at,
+    )
     coils = [assemble(block.rows, block.headers).coils for block in simulate(data.coils, seed=data.seed, line=line)]
     limits = limits or _measured(coils)
     return labelled(

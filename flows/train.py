@@ -13,16 +13,16 @@ from sklearn.model_selection import train_test_split
 
 from flows.population import Population, from_source, simulated
 from flows.sources.open import open_source
-from models.bundle import GOLDEN, MODEL, OUTPUT, VERSION_DIGITS, load_bundle, sha256, write_bundle
+from models.bundle import GOLDEN, MODEL, OUTPUT, SPREAD, VERSION_DIGITS, load_bundle, sha256, write_bundle
 from models.evaluation import evaluate
 from models.export import to_onnx
 from models.networks import Network
-from models.scales import to_self_scale
+from models.scales import to_self_scale, to_self_spread
 from models.spec import TrainSpec
 from models.thresholds import f1_threshold
 from models.training import Epoch, LabelledCoils, Trained, fit, log_odds
 from schemas.bundles import BundleManifest, TrainingRecord
-from schemas.coils import FloatArray, IntArray, Limits
+from schemas.coils import Float32Array, FloatArray, IntArray, Limits
 from schemas.errors import SpecError
 from schemas.mapping import OUR_NAMES, PlantMapping
 from schemas.matrices import MATRIX_BATCH, tensor_column, tensor_values
@@ -89,13 +89,18 @@ def train_on(spec: TrainSpec, population: Population, out: Path, progress: Progr
             f"key scale: {population.source} has no limits, so no model on scale limits can learn from it",
             remedy="set scale: self",
         )
-    matrix = tensor_values(population.batch)
-    coils = LabelledCoils(
-        matrix=to_self_scale(matrix) if spec.scale == "self" else matrix.copy(), is_nok=population.is_nok
-    )
+    coils = LabelledCoils(coils=network_coils(population.batch, spec), is_nok=population.is_nok)
     split = split_of(spec, population)
     trained = fit(spec, coils.take(split.training), coils.take(split.validation), on_epoch=_reporter(spec, progress))
     return _write(spec, population, coils, split, trained, out)
+
+
+def network_coils(batch: pa.RecordBatch, spec: TrainSpec) -> Float32Array:
+    """Coils of MATRIX_BATCH as the network takes them: float32 [N, C, 264, 18] on the specification's scale."""
+    matrix, spread = tensor_values(batch), tensor_values(batch, SPREAD)
+    if spec.scale == "self":
+        matrix, spread = to_self_scale(matrix), to_self_spread(spread, matrix)
+    return np.stack([matrix, spread] if spec.network.channels == "matrix_and_spread" else [matrix], axis=1)
 
 
 def split_of(spec: TrainSpec, population: Population) -> Split:
@@ -124,7 +129,7 @@ def _write(
     spec: TrainSpec, population: Population, coils: LabelledCoils, split: Split, trained: Trained, out: Path
 ) -> Path:
     model = to_onnx(trained.network, temperature=trained.temperature)
-    probability = _sigmoid(log_odds(trained.network, coils.matrix) / trained.temperature)
+    probability = _sigmoid(log_odds(trained.network, coils.coils) / trained.temperature)
     threshold = f1_threshold(probability[split.validation], coils.is_nok[split.validation])
     p_nok, is_nok = probability[split.holdout], coils.is_nok[split.holdout]
     metrics = evaluate(p_nok=p_nok, is_nok=is_nok, predicted_nok=p_nok >= threshold)
@@ -133,7 +138,7 @@ def _write(
         version=sha256(model)[:VERSION_DIGITS],
         kind=spec.kind,
         scale=spec.scale,
-        input_form=type(trained.network).input_form,
+        input_form=trained.network.input_form,
         limits_version=population.limits.version if spec.scale == "limits" and population.limits else None,
         threshold=threshold,
         metrics=metrics.as_json(),
@@ -167,12 +172,13 @@ def _golden(
     """Canary coils of the holdout, on the model's own scale, with what torch itself says of them."""
     nok = coils.is_nok[holdout]
     chosen = np.concatenate([holdout[nok][:_CANARIES_PER_LABEL], holdout[~nok][:_CANARIES_PER_LABEL]])
-    matrix = coils.matrix[chosen]
-    expected = _sigmoid(log_odds(network, matrix) / temperature)
+    taken = coils.coils[chosen]
+    expected = _sigmoid(log_odds(network, taken) / temperature)
     batch = population.batch.take(pa.array(chosen))
     columns = [batch.column(field.name) for field in MATRIX_BATCH]
-    columns[MATRIX_BATCH.get_field_index("matrix")] = tensor_column(matrix)
-    columns[MATRIX_BATCH.get_field_index("spread")] = tensor_column(np.zeros_like(matrix))
+    columns[MATRIX_BATCH.get_field_index("matrix")] = tensor_column(taken[:, 0])
+    spread = taken[:, 1] if network.channels > 1 else np.zeros_like(taken[:, 0])
+    columns[MATRIX_BATCH.get_field_index("spread")] = tensor_column(spread)
     columns[MATRIX_BATCH.get_field_index("scale")] = pa.array([spec.scale] * len(chosen))
     schema = MATRIX_BATCH.append(pa.field(OUTPUT, pa.float64(), nullable=False))
     sink = pa.BufferOutputStream()

@@ -23,7 +23,8 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 GOLDEN = "golden.arrow"
 VERSION_DIGITS = 12  # hex digits of a SHA-256 that make a version: the same content has the same
-INPUT, OUTPUT = "matrix", "p_nok"
+INPUT, SPREAD = "matrix", "spread"
+OUTPUT, FEATURES = "p_nok", "features"
 CANARY_TOLERANCE = 1e-4  # largest |Δp| between the golden outputs and this machine's
 
 _REBUILD = "restore it from a good copy, or correct COILFLOW_ENSEMBLE"
@@ -39,19 +40,49 @@ class Bundle:
     session: ort.InferenceSession
     golden: bytes
 
-    def p_nok(self, matrix: Float32Array) -> FloatArray:
-        """Probability of NOK, float64 [N] in [0, 1], of matrices float32 [N, 264, 18] on the member's scale.
+    @property
+    def takes_spread(self) -> bool:
+        """Whether it sees the spread beside the matrix."""
+        return any(one.name == SPREAD for one in self.session.get_inputs())
+
+    @property
+    def has_features(self) -> bool:
+        """Whether its graph gives what its head decides on."""
+        return any(one.name == FEATURES for one in self.session.get_outputs())
+
+    def p_nok(self, matrix: Float32Array, spread: Float32Array) -> FloatArray:
+        """Probability of NOK, float64 [N] in [0, 1].
+
+        Args:
+            matrix: float32 [N, 264, 18] on the member's scale.
+            spread: float32 [N, 264, 18] in the same unit; a member that does not take it leaves it aside.
 
         Raises:
             BundleError: ONNX Runtime fails, as for want of memory.
         """
+        return self._run(OUTPUT, matrix, spread).astype(np.float64)
+
+    def features(self, matrix: Float32Array, spread: Float32Array) -> Float32Array:
+        """What the head decides on, float32 [N, D], of coils as for `p_nok`.
+
+        Raises:
+            BundleError: the graph gives no features, or ONNX Runtime fails.
+        """
+        if not self.has_features:
+            raise BundleError(f"{self.folder}: its graph gives no features", remedy="train it again")
+        return self._run(FEATURES, matrix, spread)
+
+    def _run(self, output: str, matrix: Float32Array, spread: Float32Array) -> Float32Array:
+        coils = {INPUT: np.ascontiguousarray(matrix)}
+        if self.takes_spread:
+            coils[SPREAD] = np.ascontiguousarray(spread)
         try:
-            (scores,) = self.session.run([OUTPUT], {INPUT: np.ascontiguousarray(matrix)})
+            (found,) = self.session.run([output], coils)
         except Exception as error:  # onnxruntime's own classes share no base but Exception
             raise BundleError(
                 f"{self.folder}: ONNX Runtime fails ({error})", remedy="free memory, or " + _REBUILD
             ) from error
-        return np.asarray(scores, dtype=np.float64)
+        return np.asarray(found, dtype=np.float32)
 
     def verify(self) -> float:
         """Score the canary coils and return the largest |Δp|; raises BundleError where it is over 1e-4."""
@@ -59,7 +90,7 @@ class Bundle:
             with pa.ipc.open_file(self.golden) as reader:
                 batch = reader.read_all().combine_chunks().to_batches()[0]
             expected = batch.column(OUTPUT).to_numpy()
-            difference = float(np.abs(self.p_nok(tensor_values(batch)) - expected).max())
+            difference = float(np.abs(self.p_nok(tensor_values(batch), tensor_values(batch, SPREAD)) - expected).max())
         except (pa.ArrowException, IndexError, KeyError, ValueError) as error:
             raise BundleError(
                 f"{self.folder / GOLDEN}: the canary coils cannot be read ({error})", remedy=_REBUILD
@@ -82,7 +113,7 @@ def load_bundle(folder: Path, *, threads: int) -> Bundle:
 
     Raises:
         BundleError: a file is missing or altered, the manifest is not one, or the graph is not
-            `matrix` float32 [N, 264, 18] -> `p_nok` float32 [N].
+            `matrix` and perhaps `spread` float32 [N, 264, 18] -> `p_nok` float32 [N] and perhaps `features` [N, D].
     """
     text = read_file(folder / MANIFEST)
     manifest = _parse_manifest(text, folder)
@@ -174,7 +205,7 @@ def _checked(folder: Path, name: str, digest: str) -> bytes:
 
 
 def open_session(model: bytes, *, place: Path, threads: int) -> ort.InferenceSession:
-    """Open a graph `matrix` -> `p_nok` in ONNX Runtime on the CPU, its threads not spinning; `place` is for errors."""
+    """Open a member's graph in ONNX Runtime on the CPU, its threads not spinning; `place` is for errors."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -186,9 +217,12 @@ def open_session(model: bytes, *, place: Path, threads: int) -> ort.InferenceSes
         raise BundleError(f"{place}: ONNX Runtime cannot load it ({error})", remedy=_REBUILD) from error
     inputs = [(i.name, i.type, tuple(i.shape[1:])) for i in session.get_inputs()]
     outputs = [(o.name, o.type, len(o.shape)) for o in session.get_outputs()]
-    if inputs != [(INPUT, "tensor(float)", MATRIX_SHAPE)] or outputs != [(OUTPUT, "tensor(float)", 1)]:
+    coils = [(name, "tensor(float)", MATRIX_SHAPE) for name in (INPUT, SPREAD)]
+    found = [(OUTPUT, "tensor(float)", 1), (FEATURES, "tensor(float)", 2)]
+    if inputs not in (coils[:1], coils) or outputs not in (found[:1], found):
         raise BundleError(
-            f"{place}: the graph maps {inputs} to {outputs}, expected {INPUT} float [N, 264, 18] to {OUTPUT} float [N]",
+            f"{place}: the graph maps {inputs} to {outputs}, expected {INPUT} and perhaps {SPREAD} float [N, 264, 18] "
+            f"to {OUTPUT} float [N] and perhaps {FEATURES} float [N, D]",
             remedy="export it with `coilflow train`",
         )
     return session

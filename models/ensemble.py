@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from models.bundle import MANIFEST, Bundle, load_bundle, read_file, sha256, write_folder
-from models.scales import to_self_scale
+from models.bundle import MANIFEST, SPREAD, Bundle, load_bundle, read_file, sha256, write_folder
+from models.scales import to_self_scale, to_self_spread
 from schemas.bundles import Combine, EnsembleManifest
 from schemas.coils import Float32Array, FloatArray, Limits
 from schemas.errors import BundleError
@@ -65,7 +65,7 @@ class Ensemble:
                 f"no member of ensemble {self.version} takes scale {scale}",
                 remedy="take an ensemble with a member for that scale",
             )
-        p_nok = _member_scores(takers, tensor_values(batch) if batch.num_rows else None)
+        p_nok = _member_scores(takers, batch)
         return Scores(
             ensemble_version=self.version,
             threshold=threshold,
@@ -90,17 +90,19 @@ class Ensemble:
         return scale
 
 
-def _member_scores(members: Sequence[Bundle], matrix: Float32Array | None) -> FloatArray:
-    """Scores float64 [B, M] of matrices float32 [B, 264, 18], a cacheful at a time."""
-    if matrix is None:
-        return np.empty((0, len(members)))
-    scores = np.empty((len(matrix), len(members)))
-    rescale = any(member.manifest.scale == "self" for member in members)
+def _member_scores(members: Sequence[Bundle], batch: pa.RecordBatch) -> FloatArray:
+    """Scores float64 [B, M] of a batch, a cacheful at a time."""
+    scores = np.empty((batch.num_rows, len(members)))
+    if not batch.num_rows:
+        return scores
+    matrix, spread = tensor_values(batch), tensor_values(batch, SPREAD)
     for start in range(0, len(matrix), COILS_AT_ONCE):
-        part = matrix[start : start + COILS_AT_ONCE]
-        forms = {"limits": part, "self": to_self_scale(part) if rescale else part}
+        part = slice(start, start + COILS_AT_ONCE)
+        forms: dict[Scale, tuple[Float32Array, Float32Array]] = {"limits": (matrix[part], spread[part])}
+        if any(member.manifest.scale == "self" for member in members):
+            forms["self"] = to_self_scale(matrix[part]), to_self_spread(spread[part], matrix[part])
         for column, member in enumerate(members):
-            scores[start : start + COILS_AT_ONCE, column] = member.p_nok(forms[member.manifest.scale])
+            scores[part, column] = member.p_nok(*forms[member.manifest.scale])
     return scores
 
 

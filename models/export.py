@@ -8,38 +8,45 @@ import onnx
 import torch
 from torch import nn
 
-from models.bundle import INPUT, OUTPUT
+from models.bundle import FEATURES, INPUT, OUTPUT, SPREAD
 from models.networks import Network
 from schemas.layout import MATRIX_SHAPE
 
 OPSET = 18
 
 
-class _Probability(nn.Module):
-    """Probability of NOK, float32 [N], of matrices float32 [N, 264, 18]."""
+class _Served(nn.Module):
+    """Probability of NOK, float32 [N], and features, float32 [N, D], of matrices and spreads float32 [N, 264, 18]."""
 
     def __init__(self, network: Network, temperature: float) -> None:
         super().__init__()
         self.network = network
         self.temperature = temperature
 
-    def forward(self, matrix: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.network(matrix) / self.temperature)
+    def forward(self, matrix: torch.Tensor, spread: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        coils = matrix.unsqueeze(1) if spread is None else torch.stack([matrix, spread], dim=1)
+        features = self.network.features(coils)
+        return torch.sigmoid(self.network.head(features).squeeze(1) / self.temperature), features
 
 
 def to_onnx(network: Network, *, temperature: float) -> bytes:
-    """Export a network in evaluation mode as `matrix` float32 [N, 264, 18] -> `p_nok` float32 [N]."""
-    model = _Probability(network, temperature).eval()
-    example = torch.zeros((2, *MATRIX_SHAPE))
+    """Export a network in evaluation mode.
+
+    The graph takes `matrix` and, where the network has two channels, `spread`, float32 [N, 264, 18], and gives
+    `p_nok` float32 [N] and `features` float32 [N, D].
+    """
+    model = _Served(network, temperature).eval()
+    names = (INPUT, SPREAD)[: network.channels]
+    examples = tuple(torch.zeros((2, *MATRIX_SHAPE)) for _ in names)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
             model,
-            (example,),
+            examples,
             path,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes={"matrix": {0: torch.export.Dim("coils", min=1)}},
+            input_names=list(names),
+            output_names=[OUTPUT, FEATURES],
+            dynamic_shapes={name: {0: torch.export.Dim("coils", min=1)} for name in names},
             opset_version=OPSET,
             external_data=False,
             verbose=False,
@@ -48,10 +55,10 @@ def to_onnx(network: Network, *, temperature: float) -> bytes:
     return _without_traces(graph)
 
 
-def torch_probability(network: Network, matrix: np.ndarray, *, temperature: float) -> np.ndarray:
-    """What the exported graph must agree with: float32 [N] by torch itself."""
+def torch_probability(network: Network, coils: np.ndarray, *, temperature: float) -> np.ndarray:
+    """What the exported graph must agree with: float32 [N] by torch itself, of coils float32 [N, C, 264, 18]."""
     with torch.inference_mode():
-        return np.asarray(_Probability(network, temperature).eval()(torch.from_numpy(matrix)).numpy())
+        return np.asarray(torch.sigmoid(network.eval()(torch.from_numpy(coils)) / temperature).numpy())
 
 
 def _without_traces(graph: onnx.ModelProto) -> bytes:

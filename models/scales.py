@@ -39,3 +39,20 @@ def to_self_scale(matrix: Float32Array) -> Float32Array:
     deviation: Float32Array = (levels - commonest[:, None, None]).astype(np.float32)
     deviation /= np.float32(GREY_LEVELS - 1)
     return deviation
+
+
+def to_self_spread(spread: Float32Array, matrix: Float32Array) -> Float32Array:
+    """The spread of each cell as a share of its coil's own range, as `to_self_scale` makes it of the matrix.
+
+    Args:
+        spread: float32 [B, 264, 18], in the unit of the matrix.
+        matrix: float32 [B, 264, 18], before it is rescaled.
+
+    Returns:
+        float32 [B, 264, 18]; all zeros for a constant coil.
+    """
+    if not len(matrix):
+        return spread
+    span = np.ptp(matrix, axis=(1, 2), keepdims=True)
+    share: Float32Array = np.divide(spread, span, out=np.zeros_like(spread), where=span > 0)
+    return share

@@ -11,7 +11,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.augment import augment
 from models.networks import Network, build
-from models.spec import ClassWeights, TrainSpec
+from models.objectives_spec import ClassWeights
+from models.spec import TrainSpec
 from schemas.coils import BoolArray, Float32Array, FloatArray
 
 _EVALUATED_AT_ONCE = 256
@@ -20,9 +21,9 @@ _HOTTEST = 8.0  # largest temperature tried
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledCoils:
-    """N coils on the scale of the model: `matrix` float32 [N, 264, 18] and `is_nok` bool [N]."""
+    """N coils on the scale of the model: `coils` float32 [N, C, 264, 18], as networks take them, and `is_nok` [N]."""
 
-    matrix: Float32Array
+    coils: Float32Array
     is_nok: BoolArray
 
     def __len__(self) -> int:
@@ -30,7 +31,7 @@ class LabelledCoils:
 
     def take(self, index: np.ndarray) -> "LabelledCoils":
         """The coils at the given places."""
-        return LabelledCoils(matrix=self.matrix[index], is_nok=self.is_nok[index])
+        return LabelledCoils(coils=self.coils[index], is_nok=self.is_nok[index])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,7 @@ def fit(
     weights = class_weights(spec, training.is_nok)
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
-        network = build(spec.kind).to(device)
+        network = build(spec.kind, spec.network).to(device)
         optimiser = torch.optim.Adam(network.parameters(), lr=spec.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, spec.epochs)
         generator = torch.Generator().manual_seed(spec.seed)
@@ -80,7 +81,7 @@ def fit(
             batches = _batches(spec, training, generator, device)
             training_loss = _one_pass(network, optimiser, batches, weights)
             schedule.step()
-            loss = _loss(log_odds(network, validation.matrix), validation.is_nok, weights)
+            loss = _loss(log_odds(network, validation.coils), validation.is_nok, weights)
             if loss < best:
                 best, best_at, kept = loss, number, copy.deepcopy(network.state_dict())
             epochs.append(
@@ -91,7 +92,7 @@ def fit(
                 break
     network.load_state_dict(kept)
     network.cpu().eval()
-    temperature = _temperature(log_odds(network, validation.matrix), validation.is_nok, weights)
+    temperature = _temperature(log_odds(network, validation.coils), validation.is_nok, weights)
     return Trained(network=network, epochs=tuple(epochs), temperature=temperature)
 
 
@@ -103,14 +104,14 @@ def class_weights(spec: TrainSpec, is_nok: BoolArray) -> ClassWeights:
     return ClassWeights(ok=0.5 / (1 - share), nok=0.5 / share)
 
 
-def log_odds(network: nn.Module, matrix: Float32Array) -> FloatArray:
-    """Log-odds of NOK, float64 [N], of matrices float32 [N, 264, 18]; the network is left in evaluation mode."""
+def log_odds(network: nn.Module, coils: Float32Array) -> FloatArray:
+    """Log-odds of NOK, float64 [N], of coils float32 [N, C, 264, 18]; the network is left in evaluation mode."""
     network.eval()
     device = next(network.parameters()).device
     with torch.inference_mode():
         parts = [
-            network(torch.from_numpy(matrix[start : start + _EVALUATED_AT_ONCE]).to(device)).cpu().numpy()
-            for start in range(0, len(matrix), _EVALUATED_AT_ONCE)
+            network(torch.from_numpy(coils[start : start + _EVALUATED_AT_ONCE]).to(device)).cpu().numpy()
+            for start in range(0, len(coils), _EVALUATED_AT_ONCE)
         ]
     return np.concatenate(parts).astype(np.float64)
 
@@ -121,10 +122,10 @@ def _batches(
     order = torch.randperm(len(coils), generator=generator).numpy()
     for start in range(0, len(order) - len(order) % spec.batch or len(order), spec.batch):
         chosen = coils.take(order[start : start + spec.batch])
-        matrix = torch.from_numpy(chosen.matrix).to(device)
+        taken = torch.from_numpy(chosen.coils).to(device)
         grey = spec.scale == "self"
         yield (
-            augment(matrix, spec.augment, grey=grey, generator=generator),
+            augment(taken, spec.augment, grey=grey, generator=generator),
             torch.from_numpy(chosen.is_nok.astype(np.float32)).to(device),
         )
 
@@ -137,10 +138,10 @@ def _one_pass(
 ) -> float:
     network.train()
     losses = []
-    for matrix, is_nok in batches:
+    for coils, is_nok in batches:
         optimiser.zero_grad()
         weight = torch.where(is_nok > 0, weights.nok, weights.ok)
-        loss = binary_cross_entropy_with_logits(network(matrix), is_nok, weight=weight)
+        loss = binary_cross_entropy_with_logits(network(coils), is_nok, weight=weight)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(loss.detach()))

@@ -1,6 +1,4 @@
-"""The ten-layer CNN on the native matrix."""
-
-from typing import ClassVar
+"""The CNN of three to ten convolutions."""
 
 import torch
 from torch import nn
@@ -9,32 +7,32 @@ from models.networks.contract import Network
 
 _CHANNELS = (8, 16, 32, 48, 64)  # of five stages of two convolutions
 _POOLS = ((2, 1), (2, 2), (2, 1), (2, 2))  # between stages: 264 × 18 comes down to 16 × 4
-_DROPOUT = 0.3
 
 
 class TenLayerCnn(Network):
     """Ten convolutions of 3 × 3, batch norm and average pooling: the study's best forms for the native input."""
 
-    input_form: ClassVar[str] = "native_264x18"
+    input_form = "native_264x18"
 
-    def __init__(self) -> None:
+    def __init__(self, *, channels: int, dropout: float) -> None:
         super().__init__()
+        self.channels = channels
         layers: list[nn.Module] = []
-        before = 1
-        for stage, channels in enumerate(_CHANNELS):
+        before = channels
+        for stage, after in enumerate(_CHANNELS):
             if stage:
                 layers.append(nn.AvgPool2d(_POOLS[stage - 1]))
-            layers += [*_convolution(before, channels), *_convolution(channels, channels)]
-            before = channels
-        self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Dropout(_DROPOUT), nn.Linear(2 * before, 1))
+            layers += [*_convolution(before, after), *_convolution(after, after)]
+            before = after
+        self.maps = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(2 * before, 1)
 
-    def forward(self, matrix: torch.Tensor) -> torch.Tensor:
-        """Log-odds of NOK, float32 [N], from the mean and the maximum of every feature over the coil."""
-        maps = self.features(matrix.unsqueeze(1)).flatten(2)
-        pooled = torch.cat([maps.mean(dim=2), maps.amax(dim=2)], dim=1)
-        logits: torch.Tensor = self.head(pooled).squeeze(1)
-        return logits
+    def features(self, coils: torch.Tensor) -> torch.Tensor:
+        """The mean and the maximum of every map over the coil, float32 [N, 128]."""
+        maps = self.maps(coils).flatten(2)
+        pooled: torch.Tensor = self.dropout(torch.cat([maps.mean(dim=2), maps.amax(dim=2)], dim=1))
+        return pooled
 
 
 def _convolution(before: int, after: int) -> list[nn.Module]:

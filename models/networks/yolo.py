@@ -1,8 +1,8 @@
-"""YOLOv8n-cls of Ultralytics on the native matrix; their network only, never their trainer or their predictor."""
+"""YOLOv8-cls of Ultralytics on the native matrix; their network only, never their trainer or their predictor."""
 
 import os
 import tempfile
-from typing import ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,27 +14,31 @@ _PAD_ROWS = (288 - 264) // 2
 _PAD_COLUMNS = (32 - 18) // 2
 
 
-class YoloNano(Network):
-    """YOLOv8n-cls with two classes at 288 × 32: the matrix framed with 0, which is in band, in three channels.
+class Yolo(Network):
+    """YOLOv8-cls at 288 × 32: the matrix framed with 0, which is in band, in three channels.
 
     Ultralytics' own pipeline would centre-crop a coil to 18 of its rows (FACTS section 7).
     """
 
-    input_form: ClassVar[str] = "native_288x32"
+    input_form = "native_288x32"
+    channels = 1
 
-    def __init__(self) -> None:
+    def __init__(self, size: str) -> None:
         super().__init__()
-        self.network = _classification_model()
+        model = _classification_model(size)
+        self.blocks = model.model[:-1]
+        last = model.model[-1]
+        self.neck = nn.Sequential(last.conv, last.pool, nn.Flatten(), last.drop)
+        self.head = nn.Linear(last.linear.in_features, 1)
 
-    def forward(self, matrix: torch.Tensor) -> torch.Tensor:
-        """Log-odds of NOK, float32 [N]: the difference of the two classes' logits."""
-        framed = pad(matrix.unsqueeze(1), (_PAD_COLUMNS, _PAD_COLUMNS, _PAD_ROWS, _PAD_ROWS))
-        output = self.network(framed.expand(-1, 3, -1, -1))
-        logits: torch.Tensor = output if self.training else output[1]
-        return logits[:, 1] - logits[:, 0]
+    def features(self, coils: torch.Tensor) -> torch.Tensor:
+        """Pooled outputs of the last convolution, float32 [N, 1280]."""
+        framed = pad(coils, (_PAD_COLUMNS, _PAD_COLUMNS, _PAD_ROWS, _PAD_ROWS))
+        found: torch.Tensor = self.neck(self.blocks(framed.expand(-1, 3, -1, -1)))
+        return found
 
 
-def _classification_model() -> nn.Module:
+def _classification_model(size: str) -> Any:  # noqa: ANN401 - Ultralytics is not typed
     """Build it offline, with Ultralytics' settings file in a scratch folder unless the user set another place."""
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
@@ -43,5 +47,4 @@ def _classification_model() -> nn.Module:
         os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="coilflow-ultralytics-")
     from ultralytics.nn.tasks import ClassificationModel  # noqa: PLC0415 - reads the environment when imported
 
-    model: nn.Module = ClassificationModel("yolov8n-cls.yaml", ch=3, nc=2, verbose=False)  # type: ignore[no-untyped-call]
-    return model
+    return ClassificationModel(f"yolov8{size}-cls.yaml", ch=3, nc=2, verbose=False)  # type: ignore[no-untyped-call]

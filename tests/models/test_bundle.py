@@ -15,7 +15,7 @@ def test_what_was_written_is_loaded_and_scores(tmp_path: Path) -> None:
     bundle = load_bundle(write_mean_bundle(tmp_path / "m", factor=-20.0), threads=1)
     matrix = random_matrix(3)
     expected = 1 / (1 + np.exp(20.0 * matrix.mean(axis=(1, 2))))
-    np.testing.assert_allclose(bundle.p_nok(matrix), expected, atol=1e-6)
+    np.testing.assert_allclose(bundle.p_nok(matrix, np.zeros_like(matrix)), expected, atol=1e-6)
     assert bundle.verify() <= 1e-6
 
 
@@ -65,7 +65,7 @@ def test_a_model_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
 def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
     folder = write_mean_bundle(tmp_path / "m")
     _replace_model(folder, mean_model(1.0).replace(b"matrix", b"images"))
-    with pytest.raises(BundleError, match=r"expected matrix float \[N, 264, 18\]"):
+    with pytest.raises(BundleError, match=r"expected matrix and perhaps spread float \[N, 264, 18\]"):
         load_bundle(folder, threads=1)
 
 

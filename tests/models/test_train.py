@@ -12,8 +12,9 @@ from flows.population import Population, from_source, labelled, simulated
 from flows.sources.open import open_source
 from flows.train import split_of, train, train_on
 from models.bundle import MODEL, load_bundle
+from models.data_spec import DataSpec, SimulatedData
 from models.ensemble import load_ensemble
-from models.spec import DataSpec, SimulatedData, TrainSpec
+from models.spec import TrainSpec
 from plant.line import simulate
 from plant.settings import LineSettings
 from plant.tables import write_tables
@@ -41,7 +42,7 @@ def test_a_specification_becomes_a_bundle_that_joins_the_shipped_ensemble(tmp_pa
     bundle = load_bundle(folder, threads=1)
     assert bundle.verify() <= 1e-4
     assert bundle.manifest.limits_version == SHIPPED.limits.version
-    p_nok = bundle.p_nok(random_matrix(3))
+    p_nok = bundle.p_nok(random_matrix(3), np.zeros_like(random_matrix(3)))
     assert ((p_nok >= 0) & (p_nok <= 1)).all()
 
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from models.augment import augment
-from models.spec import Augmentation, ClassWeights, DataSpec, SimulatedData, TrainSpec
+from models.data_spec import Augmentation, DataSpec, SimulatedData
+from models.objectives_spec import ClassWeights
+from models.spec import TrainSpec
 from models.training import Epoch, LabelledCoils, Trained, class_weights, fit, log_odds
 from tests.models.coils import random_matrix
 
@@ -23,7 +25,7 @@ def _coils(n: int, seed: int) -> LabelledCoils:
     matrix = random_matrix(n, seed) * np.float32(0.2)
     is_nok = np.random.default_rng(seed).random(n) < 0.4
     matrix[is_nok, 100:160, 2:7] = -0.8
-    return LabelledCoils(matrix=matrix, is_nok=is_nok)
+    return LabelledCoils(coils=matrix[:, None], is_nok=is_nok)
 
 
 def _fit(spec: TrainSpec, seen: list[Epoch] | None = None) -> Trained:
@@ -34,7 +36,7 @@ def test_the_same_specification_gives_the_same_weights() -> None:
     first, second = _fit(_spec(epochs=2)), _fit(_spec(epochs=2))
     torch.testing.assert_close(first.network.state_dict(), second.network.state_dict(), rtol=0, atol=0)
     other = _fit(_spec(epochs=2, seed=6))
-    assert not torch.equal(first.network.state_dict()["head.1.weight"], other.network.state_dict()["head.1.weight"])
+    assert not torch.equal(first.network.state_dict()["head.weight"], other.network.state_dict()["head.weight"])
 
 
 def test_torchs_global_generator_is_left_as_it_was() -> None:
@@ -52,13 +54,13 @@ def test_a_plain_defect_is_learnt() -> None:
 def test_training_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best() -> None:
     seen: list[Epoch] = []
     validation = _coils(32, 2)
-    reversed_labels = LabelledCoils(matrix=validation.matrix, is_nok=~validation.is_nok)
+    reversed_labels = LabelledCoils(coils=validation.coils, is_nok=~validation.is_nok)
     spec = _spec(kind="cnn1d", epochs=50, patience=2, class_weight=ClassWeights(ok=1, nok=1))
     trained = fit(spec, _coils(64, 1), reversed_labels, on_epoch=seen.append)
     assert trained.epochs == tuple(seen)
     best = max(epoch.number for epoch in seen if epoch.best)
     assert len(seen) == best + 2 < 50
-    odds = log_odds(trained.network, validation.matrix)
+    odds = log_odds(trained.network, validation.coils)
     loss = np.mean(np.logaddexp(0, np.where(reversed_labels.is_nok, -odds, odds)))
     assert loss == pytest.approx(seen[best - 1].validation_loss, rel=1e-4)
 
@@ -72,7 +74,8 @@ def test_balanced_weights_give_both_labels_the_same_total() -> None:
 
 def _augmented(how: Augmentation, *, grey: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     matrix = torch.from_numpy(random_matrix(32))
-    return matrix, augment(matrix, how, grey=grey, generator=torch.Generator().manual_seed(1))
+    changed = augment(matrix[:, None], how, grey=grey, generator=torch.Generator().manual_seed(1))
+    return matrix, changed[:, 0]
 
 
 def test_no_augmentation_changes_nothing() -> None:
