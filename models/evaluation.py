@@ -75,7 +75,7 @@ def evaluate(
             "tn": int(np.sum(~is_nok & ~predicted_nok)),
         },
         undecided=undecided,
-        ci95={name: _interval(draws[name]) if values[name] is not None else None for name in METRICS},
+        ci95={name: interval(draws[name]) if values[name] is not None else None for name in METRICS},
         prevalence=prevalence,
     )
 
@@ -104,15 +104,15 @@ def _metrics(
     fn, tn = weights @ (is_nok & ~predicted), weights @ (~is_nok & ~predicted)
     if prevalence is not None:
         nok, ok = tp + fn, fp + tn
-        tp, fn = _share(tp, nok) * prevalence, _share(fn, nok) * prevalence
-        fp, tn = _share(fp, ok) * (1 - prevalence), _share(tn, ok) * (1 - prevalence)
+        tp, fn = share(tp, nok) * prevalence, share(fn, nok) * prevalence
+        fp, tn = share(fp, ok) * (1 - prevalence), share(tn, ok) * (1 - prevalence)
     return {
-        "accuracy": _share(tp + tn, tp + fp + fn + tn),
-        "precision": _share(tp, tp + fp),
-        "recall": _share(tp, tp + fn),
-        "f1": _share(2 * tp, 2 * tp + fp + fn),
+        "accuracy": share(tp + tn, tp + fp + fn + tn),
+        "precision": share(tp, tp + fp),
+        "recall": share(tp, tp + fn),
+        "f1": share(2 * tp, 2 * tp + fp + fn),
         "roc_auc": _roc_auc(weights, p_nok, is_nok),
-        "mcc": _share(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
+        "mcc": share(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
     }
 
 
@@ -126,15 +126,17 @@ def _roc_auc(weights: FloatArray, p_nok: FloatArray, is_nok: BoolArray) -> Float
     nok = np.add.reduceat(sorted_weights * nok_in_order, starts, axis=1)
     ok = np.add.reduceat(sorted_weights * ~nok_in_order, starts, axis=1)
     ok_below = np.cumsum(ok, axis=1) - ok
-    return _share((nok * (ok_below + ok / 2)).sum(axis=1), nok.sum(axis=1) * ok.sum(axis=1))
+    return share((nok * (ok_below + ok / 2)).sum(axis=1), nok.sum(axis=1) * ok.sum(axis=1))
 
 
-def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    share: FloatArray = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
-    return share
+def share(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """One part of each whole, NaN where the whole is nothing."""
+    shares: FloatArray = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+    return shares
 
 
-def _interval(draws: FloatArray) -> tuple[float, float] | None:
+def interval(draws: FloatArray) -> tuple[float, float] | None:
+    """The middle 95% of bootstrap draws of a metric; None where it is undefined (NaN) in all of them."""
     defined = draws[~np.isnan(draws)]
     if len(defined) == 0:
         return None
