@@ -9,13 +9,14 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from models.bundle import MANIFEST, SPREAD, Bundle, load_bundle, read_file, sha256, write_folder
+from models.combine import MEAN, Rule, among, combine
 from models.scales import to_self_scale, to_self_spread
-from schemas.bundles import Combine, EnsembleManifest
+from schemas.bundles import EnsembleManifest, PlainCombine
 from schemas.coils import Float32Array, FloatArray, Limits
 from schemas.errors import BundleError
 from schemas.faults import first_fault
 from schemas.matrices import Scale, tensor_values
-from schemas.verdicts import MemberId, Scores
+from schemas.verdicts import GuardScores, MemberId, Scores
 
 ENSEMBLE = "ensemble.json"
 SHIPPED = Path(__file__).parent / "bundles"
@@ -31,6 +32,18 @@ class Ensemble:
     manifest: EnsembleManifest
     version: str
     members: tuple[Bundle, ...]
+    guard: Bundle | None = None
+
+    @property
+    def rule(self) -> Rule:
+        """How all its members are combined."""
+        own = tuple(member.manifest.threshold for member in self.members)
+        return Rule(
+            how=self.manifest.combine,
+            weights=self.manifest.weights or (),
+            intercept=self.manifest.intercept or 0.0,
+            thresholds=self.manifest.member_thresholds or own,
+        )
 
     @property
     def limits(self) -> Limits:
@@ -50,8 +63,10 @@ class Ensemble:
     def score(self, batch: pa.RecordBatch) -> Scores:
         """Score a batch of MATRIX_BATCH whose coils share one scale.
 
-        A `self` member rescales a `limits` batch; a `limits` member is skipped on a `self` batch. A coil's
-        score does not depend on the coils beside it (beyond 1e-6).
+        A `self` member rescales a `limits` batch; a `limits` member is skipped on a `self` batch, and so is a guard
+        of that scale. The others are combined as `models.combine.among` says; where that is another way than the
+        ensemble's own, such as the mean in place of stacking, the version says so: `VERSION+mean`. A coil's score does
+        not depend on the coils beside it (beyond 1e-6).
 
         Raises:
             BundleError: no member takes the batch's scale.
@@ -59,25 +74,36 @@ class Ensemble:
         """
         scale = self._scale_of(batch)
         threshold = self.threshold(scale)
-        takers = [m for m in self.members if scale == "limits" or m.manifest.scale == "self"]
-        if not takers:
+        places = [i for i, m in enumerate(self.members) if _takes(m, scale)]
+        if not places:
             raise BundleError(
                 f"no member of ensemble {self.version} takes scale {scale}",
                 remedy="take an ensemble with a member for that scale",
             )
-        p_nok = _member_scores(takers, batch)
+        rule = among(self.rule, places)
+        guards = [self.guard] if self.guard is not None and _takes(self.guard, scale) else []
+        takers = [self.members[i] for i in places]
+        p_nok = _member_scores([*takers, *guards], batch)
         return Scores(
-            ensemble_version=self.version,
+            ensemble_version=self.version if rule.how == self.manifest.combine else f"{self.version}+{rule.how}",
             threshold=threshold,
-            members=tuple(MemberId(model=m.manifest.name, version=m.manifest.version) for m in takers),
-            skipped=tuple(m.manifest.name for m in self.members if m not in takers),
-            member_p_nok=p_nok,
-            p_nok=combine(p_nok, self.manifest.combine),
+            members=tuple(_identity(m) for m in takers),
+            skipped=tuple(m.manifest.name for m in self._models() if not _takes(m, scale)),
+            member_p_nok=p_nok[:, : len(takers)],
+            p_nok=combine(p_nok[:, : len(takers)], rule),
+            anomaly=GuardScores(
+                guard=_identity(guards[0]), threshold=guards[0].manifest.threshold, p_nok=p_nok[:, len(takers)]
+            )
+            if guards
+            else None,
         )
 
     def verify(self) -> Mapping[str, float]:
-        """Score every member's canary coils: name -> largest |Δp|; raises BundleError where one is off."""
-        return {member.manifest.name: member.verify() for member in self.members}
+        """Score the canary coils of members and guard: name -> largest |Δp|; raises BundleError where one is off."""
+        return {model.manifest.name: model.verify() for model in self._models()}
+
+    def _models(self) -> tuple[Bundle, ...]:
+        return self.members if self.guard is None else (*self.members, self.guard)
 
     def _scale_of(self, batch: pa.RecordBatch) -> Scale:
         scales = batch.column("scale").unique().to_pylist()
@@ -88,6 +114,14 @@ class Ensemble:
         known = [s for s in ("limits", "self") if s in self.manifest.thresholds]
         scale: Scale = scales[0] if scales else known[0]
         return scale
+
+
+def _takes(model: Bundle, scale: Scale) -> bool:
+    return scale == "limits" or model.manifest.scale == "self"
+
+
+def _identity(model: Bundle) -> MemberId:
+    return MemberId(model=model.manifest.name, version=model.manifest.version)
 
 
 def _member_scores(members: Sequence[Bundle], batch: pa.RecordBatch) -> FloatArray:
@@ -106,31 +140,8 @@ def _member_scores(members: Sequence[Bundle], batch: pa.RecordBatch) -> FloatArr
     return scores
 
 
-def combine(member_p_nok: FloatArray, how: Combine) -> FloatArray:
-    """Combine members' probabilities [B, M] into one [B].
-
-    `mean` is the study's ensemble. `confidence_sum` is the pilot's code (FACTS section 4): every member has
-    a label and a confidence `|p_ok - p_nok|`, per label the confidences are summed, NOK where its sum is
-    larger. It is returned as NOK's share of both sums, a tie just under 0.5, so that 0.5 is the pilot's
-    decision. (As `p_ok = 1 - p_nok`, NOK's sum is larger exactly where the mean is over 0.5.)
-
-    Example:
-        >>> combine(np.array([[0.9, 0.4]]), "confidence_sum").round(3).tolist()
-        [0.8]
-    """
-    if how == "mean":
-        mean: FloatArray = member_p_nok.mean(axis=1)
-        return mean
-    signed = 2 * member_p_nok - 1
-    nok = np.where(signed > 0, signed, 0).sum(axis=1)
-    ok = np.where(signed < 0, -signed, 0).sum(axis=1)
-    undecided = np.full(len(signed), np.nextafter(0.5, 0))
-    share: FloatArray = np.divide(nok, nok + ok, out=undecided, where=nok != ok)
-    return share
-
-
-def load_ensemble(folder: Path | None, *, threads: int, how: Combine | None = None) -> Ensemble:
-    """Load an ensemble after checking the digests of its members; canaries are run by `verify`.
+def load_ensemble(folder: Path | None, *, threads: int, how: PlainCombine | None = None) -> Ensemble:
+    """Load an ensemble after checking the digests of its members and guard; canaries are run by `verify`.
 
     Args:
         folder: holds `ensemble.json` and the members' folders; None for the ensemble that came with coilflow.
@@ -149,11 +160,13 @@ def load_ensemble(folder: Path | None, *, threads: int, how: Combine | None = No
     if manifest.digest != manifest.own_digest():
         raise BundleError(f"{root / ENSEMBLE}: its digest does not fit it; the file was altered", remedy=_REMEDY)
     members = tuple(_member(root, name, manifest, threads) for name in manifest.members)
+    guard = None if manifest.guard is None else _member(root, manifest.guard, manifest, threads)
     if how is None or how == manifest.combine:
-        return Ensemble(manifest=manifest, version=manifest.version, members=members)
+        return Ensemble(manifest=manifest, version=manifest.version, members=members, guard=guard)
+    fitted = dict.fromkeys(("weights", "intercept", "member_thresholds"))
     thresholds = dict.fromkeys(manifest.thresholds, 0.5)
-    changed = manifest.model_copy(update={"combine": how, "thresholds": thresholds})
-    return Ensemble(manifest=changed, version=f"{manifest.version}+{how}", members=members)
+    changed = manifest.model_copy(update={**fitted, "combine": how, "thresholds": thresholds})
+    return Ensemble(manifest=changed, version=f"{manifest.version}+{how}", members=members, guard=guard)
 
 
 def _member(root: Path, name: PurePosixPath, manifest: EnsembleManifest, threads: int) -> Bundle:
@@ -179,7 +192,8 @@ def write_ensemble(
     members: Sequence[Path],
     thresholds: Mapping[Scale, float],
     limits: Limits,
-    how: Combine = "mean",
+    how: Rule = MEAN,
+    guard: Path | None = None,
 ) -> EnsembleManifest:
     """Put bundles, e.g. of `coilflow train`, together in one folder, wholly or not at all.
 
@@ -188,20 +202,35 @@ def write_ensemble(
         name: of the ensemble.
         version: of the ensemble, as verdicts name it.
         members: folders of bundles, copied under their own names.
-        thresholds: by scale, in [0, 1].
+        thresholds: by scale, in [0, 1]; 0.5 for a plain union.
         limits: which every member on scale `limits` was trained with.
-        how: members are combined.
+        how: members are combined; a union without thresholds takes the members' own.
+        guard: folder of a bundle that does not vote but can ask for a review, at or over its own threshold.
+
+    Raises:
+        BundleError: the parameters of `how` do not fit the members, or the folder exists.
     """
-    manifest = EnsembleManifest(
-        name=name,
-        version=version,
-        members=tuple(PurePosixPath(m.name) for m in members),
-        combine=how,
-        thresholds=dict(thresholds),
-        limits=limits,
-        manifests={m.name: sha256(read_file(m / MANIFEST)) for m in members},
-    )
+    models = [*members, *([guard] if guard else [])]
+    try:
+        manifest = EnsembleManifest(
+            name=name,
+            version=version,
+            members=tuple(PurePosixPath(m.name) for m in members),
+            combine=how.how,
+            weights=how.weights or None,
+            intercept=how.intercept if how.how == "stacking" else None,
+            member_thresholds=how.thresholds or None,
+            guard=PurePosixPath(guard.name) if guard else None,
+            thresholds=dict(thresholds),
+            limits=limits,
+            manifests={m.name: sha256(read_file(m / MANIFEST)) for m in models},
+        )
+    except ValidationError as error:
+        raise BundleError(
+            f"ensemble {name}: {first_fault(error).sentence()}", remedy="give what it asks for"
+        ) from error
     manifest = manifest.model_copy(update={"digest": manifest.own_digest()})
-    files = {f"{m.name}/{file.name}": file.read_bytes() for m in members for file in sorted(m.iterdir())}
-    write_folder(folder, {**files, ENSEMBLE: (manifest.model_dump_json(indent=2) + "\n").encode()})
+    files = {f"{m.name}/{file.name}": file.read_bytes() for m in models for file in sorted(m.iterdir())}
+    text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
+    write_folder(folder, {**files, ENSEMBLE: text.encode()})
     return manifest

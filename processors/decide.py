@@ -11,7 +11,7 @@ from schemas.matrices import keys_of, tensor_values
 from schemas.readings import ipc_bytes
 from schemas.rejects import Reject
 from schemas.settings import ToleranceProfile
-from schemas.verdicts import Label, MemberVote, Reason, Scores, Verdict
+from schemas.verdicts import GuardScores, Label, MemberVote, Reason, Scores, Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +35,8 @@ def decide(
     NOK at or above the threshold of the coil's tolerance profile (the order's, else its customer's, else `default`; a
     profile without a threshold takes the ensemble's). UNDECIDED where the probability lies within the profile's doubt
     margin of the threshold, where less than its `min_observed` was measured, or where the models say OK of a coil that
-    is like none they learnt from: nearly all of it out of its band, or beyond the limits. A profile that the settings
-    do not know rejects its coil.
+    is like none they learnt from: nearly all of it out of its band, or beyond the limits, or so says the ensemble's
+    guard. A profile that the settings do not know rejects its coil.
 
     Args:
         batch: the B coils that were scored.
@@ -67,7 +67,9 @@ def decide(
         p_nok = float(scores.p_nok[i])
         threshold = scores.threshold if profile.threshold is None else profile.threshold
         label, doubts = _label(p_nok, threshold, coil["observed"], profile)
-        strange = _strange(out_of_band[i], clipped[i], profile) if label is Label.OK else []
+        strange = []
+        if label is Label.OK:
+            strange = _strange(out_of_band[i], clipped[i], profile) + _anomalous(scores.anomaly, i)
         if strange:
             label = Label.UNDECIDED
         skipped = [Reason.MEMBERS_SKIPPED.of(", ".join(scores.skipped))] if scores.skipped else []
@@ -105,6 +107,13 @@ def _strange(out_of_band: float, clipped: float, profile: ToleranceProfile) -> l
     if clipped > profile.max_clipped:
         strange.append(Reason.CLIPPED_CELLS.of(f"{clipped:.0%} of the coil is beyond what the models know"))
     return strange
+
+
+def _anomalous(guard: GuardScores | None, i: int) -> list[str]:
+    if guard is None or guard.p_nok[i] < guard.threshold:
+        return []
+    who = f"{guard.guard.model} {guard.guard.version}"
+    return [Reason.ANOMALY.of(f"{who} says {guard.p_nok[i]:.3f}, a review is due from {guard.threshold:.3f} on")]
 
 
 def _label(p_nok: float, threshold: float, observed: float, profile: ToleranceProfile) -> tuple[Label, list[str]]:

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     GAUGE_STUCK = "gauge_stuck"
     CLIPPED_CELLS = "clipped_cells"
     OUT_OF_BAND = "out_of_band"
+    ANOMALY = "anomaly"
     NOT_ENDED = "not_ended"
     DEADLINE = "deadline"
     MEMBERS_SKIPPED = "members_skipped"
@@ -54,6 +55,18 @@ class MemberVote:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GuardScores:
+    """What a guard, which does not vote, said of B coils: `p_nok` [B] float64, like none it knows from `threshold` on.
+
+    A guard asks for a review of coils that the members call OK.
+    """
+
+    guard: MemberId
+    threshold: float
+    p_nok: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:
     """What an ensemble said of a batch of B coils with M members.
 
@@ -63,9 +76,10 @@ class Scores:
     ensemble_version: str
     threshold: float
     members: tuple[MemberId, ...]
-    skipped: tuple[str, ...]  # members that cannot take the batch's scale
+    skipped: tuple[str, ...]  # members, and a guard, that cannot take the batch's scale
     member_p_nok: FloatArray
     p_nok: FloatArray
+    anomaly: GuardScores | None = None  # None: no guard, or it was skipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """Promises of scoring and deciding."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from processors.score import Scored, score
 from schemas.coils import Limits
 from schemas.matrices import MATRIX_BATCH, empty_batch, tensor_column, tensor_values
 from schemas.settings import ToleranceProfile
-from schemas.verdicts import Label, MemberId, Scores
+from schemas.verdicts import GuardScores, Label, MemberId, Scores
 from tests.models.coils import LIMITS, batch_of, random_matrix
 
 
@@ -195,3 +196,26 @@ def test_models_are_not_believed_when_they_say_ok_of_a_coil_like_none_they_know(
         ).verdicts
         assert verdict.label is wanted
         assert any(reason.startswith(said) for reason in verdict.reasons) == (wanted is Label.UNDECIDED)
+
+
+@pytest.mark.parametrize(
+    ("p_nok", "guard_says", "want"),
+    [
+        (0.1, 0.8999, Label.OK),
+        (0.1, 0.9, Label.UNDECIDED),
+        (0.1, 1.0, Label.UNDECIDED),
+        (0.9, 1.0, Label.NOK),
+    ],
+)
+def test_a_coil_called_ok_that_is_far_from_every_ok_coil_asks_for_a_review(
+    p_nok: float, guard_says: float, want: Label
+) -> None:
+    batch = batch_of(random_matrix(1))
+    said = GuardScores(guard=MemberId(model="g", version="3"), threshold=0.9, p_nok=np.array([guard_says]))
+    scores = replace(Fixed([p_nok]).score(batch), anomaly=said)
+    profiles = {"default": ToleranceProfile()}
+    (verdict,) = decide(batch, scores, profiles=profiles, customer_profiles={}, place="here").verdicts
+    assert verdict.label is want
+    assert verdict.p_nok == p_nok
+    asked = (f"anomaly: g 3 says {guard_says:.3f}, a review is due from 0.900 on",)
+    assert verdict.reasons == (asked if want is Label.UNDECIDED else ())
