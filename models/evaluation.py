@@ -111,12 +111,12 @@ def _metrics(
         "precision": share(tp, tp + fp),
         "recall": share(tp, tp + fn),
         "f1": share(2 * tp, 2 * tp + fp + fn),
-        "roc_auc": _roc_auc(weights, p_nok, is_nok),
+        "roc_auc": weighted_roc_auc(weights, p_nok, is_nok),
         "mcc": share(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
     }
 
 
-def _roc_auc(weights: FloatArray, p_nok: FloatArray, is_nok: BoolArray) -> FloatArray:
+def weighted_roc_auc(weights: FloatArray, p_nok: FloatArray, is_nok: BoolArray) -> FloatArray:
     """Probability that a NOK coil scores above an OK one, ties counting half (Hanley and McNeil 1982)."""
     if len(p_nok) == 0:
         return np.full(len(weights), np.nan)

@@ -53,7 +53,7 @@ def per_class_metrics(is_nok: BoolArray, predicted_nok: BoolArray) -> Mapping[st
         >>> figures["precision_nok"], figures["recall_nok"], figures["recall_ok"]
         (1.0, 0.5, 1.0)
     """
-    found = _figures(_cells(predicted_nok[None], is_nok))
+    found = figures(_cells(predicted_nok[None], is_nok))
     return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in found.items()}
 
 
@@ -69,7 +69,7 @@ def bootstrap_ci(
     if not cells.sum():
         return dict.fromkeys(CLASS_METRICS)
     drawn = np.random.default_rng(seed).multinomial(int(cells.sum()), cells / cells.sum(), size=RESAMPLES)
-    point, draws = _figures(cells[None]), _figures(drawn.astype(np.float64))
+    point, draws = figures(cells[None]), figures(drawn.astype(np.float64))
     return {name: None if np.isnan(point[name][0]) else interval(draws[name]) for name in CLASS_METRICS}
 
 
@@ -91,7 +91,7 @@ def difference_ci(
 
     def figure(called: BoolArray) -> FloatArray:
         cells = [drawn[:, (label == x) & (called == y)].sum(axis=1) for x, y in _TP_FP_FN_TN]
-        return _figures(np.stack(cells, axis=1).astype(np.float64))[metric]
+        return figures(np.stack(cells, axis=1).astype(np.float64))[metric]
 
     return interval(figure(by_a) - figure(by_b))
 
@@ -102,7 +102,7 @@ def class_statistic(metric: str) -> Statistic:
         raise ValueError(f"metric is {metric}, expected one of {', '.join(CLASS_METRICS)}")
 
     def statistic(called_nok: Outcomes, is_nok: BoolArray) -> FloatArray:
-        return np.nan_to_num(_figures(_cells(called_nok, is_nok))[metric])
+        return np.nan_to_num(figures(_cells(called_nok, is_nok))[metric])
 
     return statistic
 
@@ -256,7 +256,7 @@ def _cells(called_nok: Outcomes, is_nok: BoolArray) -> FloatArray:
     return np.concatenate([called, missed], axis=1).astype(np.float64)
 
 
-def _figures(cells: FloatArray) -> dict[str, FloatArray]:
+def figures(cells: FloatArray) -> dict[str, FloatArray]:
     """`CLASS_METRICS` of confusion counts [R, 4], float64 [R] each, NaN where undefined."""
     tp, fp, fn, tn = cells.T
     f1_ok, f1_nok = share(2 * tn, 2 * tn + fp + fn), share(2 * tp, 2 * tp + fp + fn)
