@@ -1,7 +1,7 @@
 """Labelled coils to train on, as matrices against one pair of limits."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,11 @@ from plant.settings import PRODUCTION, LineSettings
 from processors.assemble import assemble
 from processors.normalize import measure_limits, normalize
 from schemas.coils import BoolArray, CoilBatch, Limits
-from schemas.errors import SourceError
+from schemas.errors import SourceError, SpecError
 from schemas.matrices import MATRIX_BATCH
 
-_LEAST_OF_A_LABEL = 10
+LEAST_OF_A_LABEL = 10
+BOTH_LABELS = ("OK", "NOK")
 _COILS_AT_ONCE = 256
 
 
@@ -44,7 +45,68 @@ class Population:
 
 
 def simulated(data: SimulatedData, limits: Limits | None) -> Population:
-    """Coils of the simulated line; without limits, those are measured on this very population."""
+    """Coils of the simulated line; without limits, those are measured on this very population.
+
+    Raises:
+        SpecError: `each_label` wants more coils of a label than were simulated.
+        SourceError: a label is rarer than ten coils.
+    """
+    parts, known = _of_line(data, limits)
+    said = f", drift {data.drift_per_1000_coils:g} per 1,000" if data.drift_per_1000_coils else ""
+    population = labelled(parts, limits=known, source=f"plant: {data.coils} coils, seed {data.seed}{said}")
+    return population if data.each_label is None else _first_of_each_label(population, data.each_label)
+
+
+def from_source(source: Source, limits: Limits, *, needed: Sequence[str] = BOTH_LABELS) -> Population:
+    """The labelled coils of a source, readings normalised with the given limits; grey levels have none.
+
+    Raises:
+        SourceError: matrices were normalised with other limits, or too few coils have a label of `needed`.
+    """
+    parts, known = _of_source(source, limits)
+    return labelled(parts, limits=known, source=source.name, needed=needed)
+
+
+def unlabelled(data: SimulatedData | Source, limits: Limits | None) -> tuple[pa.RecordBatch, Limits | None]:
+    """All coils of the line or of a source, with and without a label, and their limits (None: grey).
+
+    Raises:
+        SourceError: there are none, or matrices were normalised with other limits.
+    """
+    known: Limits | None
+    if isinstance(data, SimulatedData):
+        parts, known = _of_line(data, limits)
+        name = f"plant: {data.coils} coils, seed {data.seed}"
+    else:
+        if limits is None:
+            raise SourceError(f"{data.name}: there are no limits to normalise it with", remedy="use data.simulate")
+        parts, known = _of_source(data, limits)
+        name = data.name
+    batches = pa.Table.from_batches(parts, schema=MATRIX_BATCH).combine_chunks().to_batches()
+    if not batches:
+        raise SourceError(f"{name} holds no coil", remedy="check that it is the right one, and whole")
+    return batches[0], known
+
+
+def labelled(
+    batches: Iterable[pa.RecordBatch], *, limits: Limits | None, source: str, needed: Sequence[str] = BOTH_LABELS
+) -> Population:
+    """Keep the coils that have a label; raises SourceError where a label of `needed` is rarer than ten coils."""
+    table = pa.Table.from_batches(batches, schema=MATRIX_BATCH)
+    table = table.filter(pc.is_valid(table.column("label"))).combine_chunks()
+    parts = table.to_batches()
+    labels = parts[0].column("label").to_pylist() if parts else []
+    for label in needed:
+        if labels.count(label) < LEAST_OF_A_LABEL:
+            raise SourceError(
+                f"{source}: {labels.count(label)} coils are labelled {label}, at least {LEAST_OF_A_LABEL} are needed",
+                remedy="give more labelled coils, or raise data.simulate.coils or defect_share in the specification"
+                + ("; kind: anomaly learns from OK coils alone" if label == "NOK" else ""),
+            )
+    return Population(batch=parts[0], limits=limits, source=source)
+
+
+def _of_line(data: SimulatedData, limits: Limits | None) -> tuple[list[pa.RecordBatch], Limits]:
     line = LineSettings(
         defect_share=data.defect_share,
         restlessness=data.restlessness,
@@ -52,20 +114,11 @@ def simulated(data: SimulatedData, limits: Limits | None) -> Population:
         started_at=data.started_at or PRODUCTION.started_at,
     )
     coils = [assemble(block.rows, block.headers).coils for block in simulate(data.coils, seed=data.seed, line=line)]
-    limits = limits or _measured(coils)
-    return labelled(
-        (normalize(part, limits).batch for part in coils),
-        limits=limits,
-        source=f"plant: {data.coils} coils, seed {data.seed}",
-    )
+    known = limits or _measured(coils)
+    return [normalize(part, known).batch for part in coils], known
 
 
-def from_source(source: Source, limits: Limits) -> Population:
-    """The labelled coils of a source, readings normalised with the given limits; grey levels have none.
-
-    Raises:
-        SourceError: matrices were normalised with other limits, or too few coils have a label.
-    """
+def _of_source(source: Source, limits: Limits) -> tuple[list[pa.RecordBatch], Limits | None]:
     batches = [block.batch for block in read_blocks(source, limits, coils=_COILS_AT_ONCE, records=False)]
     scales = {scale for batch in batches for scale in batch.column("scale").unique().to_pylist()}
     versions = {v for batch in batches for v in batch.column("limits_version").unique().to_pylist()}
@@ -78,22 +131,22 @@ def from_source(source: Source, limits: Limits) -> Population:
             f"the model's are {limits.version}",
             remedy="normalise it again from the readings, without --limits",
         )
-    return labelled(batches, limits=None if grey else limits, source=source.name)
+    return batches, None if grey else limits
 
 
-def labelled(batches: Iterable[pa.RecordBatch], *, limits: Limits | None, source: str) -> Population:
-    """Keep the coils that have a label; raises SourceError where either label is rarer than ten coils."""
-    table = pa.Table.from_batches(batches, schema=MATRIX_BATCH)
-    table = table.filter(pc.is_valid(table.column("label"))).combine_chunks()
-    parts = table.to_batches()
-    labels = parts[0].column("label").to_pylist() if parts else []
-    for label in ("OK", "NOK"):
-        if labels.count(label) < _LEAST_OF_A_LABEL:
-            raise SourceError(
-                f"{source}: {labels.count(label)} coils are labelled {label}, at least {_LEAST_OF_A_LABEL} are needed",
-                remedy="give more labelled coils, or raise data.simulate.coils or defect_share in the specification",
+def _first_of_each_label(population: Population, count: int) -> Population:
+    places = [np.flatnonzero(population.is_nok == nok)[:count] for nok in (False, True)]
+    for label, found in zip(BOTH_LABELS, places, strict=True):
+        if len(found) < count:
+            raise SpecError(
+                f"key data.simulate.each_label: {len(found)} of the simulated coils are {label}, wanted are {count}",
+                remedy="raise data.simulate.coils, or lower each_label",
             )
-    return Population(batch=parts[0], limits=limits, source=source)
+    return Population(
+        batch=population.batch.take(pa.array(np.sort(np.concatenate(places)))),
+        limits=population.limits,
+        source=f"{population.source}, the first {count} of each label",
+    )
 
 
 def _measured(coils: list[CoilBatch]) -> Limits:

@@ -22,6 +22,7 @@ from schemas.matrices import tensor_values
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 GOLDEN = "golden.arrow"
+WEIGHTS = "weights.safetensors"  # what a successor can begin with; nothing is served from it
 VERSION_DIGITS = 12  # hex digits of a SHA-256 that make a version: the same content has the same
 INPUT, SPREAD = "matrix", "spread"
 OUTPUT, FEATURES = "p_nok", "features"
@@ -105,7 +106,7 @@ class Bundle:
 
 
 def load_bundle(folder: Path, *, threads: int) -> Bundle:
-    """Load one member after checking the SHA-256 of every file its manifest names.
+    """Load one member after checking the SHA-256 of every file its manifest names, but the weights, which stay unread.
 
     Args:
         folder: holds `manifest.json` and the files it lists.
@@ -117,7 +118,7 @@ def load_bundle(folder: Path, *, threads: int) -> Bundle:
     """
     text = read_file(folder / MANIFEST)
     manifest = _parse_manifest(text, folder)
-    files = {name: _checked(folder, name, digest) for name, digest in manifest.files.items()}
+    files = {name: _checked(folder, name, digest) for name, digest in manifest.files.items() if name != WEIGHTS}
     for name in (MODEL, GOLDEN):
         if name not in files:
             raise BundleError(f"{folder / MANIFEST}: it lists no {name}", remedy=_REBUILD)
@@ -128,6 +129,16 @@ def load_bundle(folder: Path, *, threads: int) -> Bundle:
         session=open_session(files[MODEL], place=folder / MODEL, threads=threads),
         golden=files[GOLDEN],
     )
+
+
+def read_weights(bundle: Bundle) -> bytes | None:
+    """The weights in a bundle, as safetensors, after checking their SHA-256; None where it holds none.
+
+    Raises:
+        BundleError: the file is missing or altered.
+    """
+    digest = bundle.manifest.files.get(WEIGHTS)
+    return None if digest is None else _checked(bundle.folder, WEIGHTS, digest)
 
 
 def write_bundle(folder: Path, *, manifest: BundleManifest, files: Mapping[str, bytes]) -> BundleManifest:

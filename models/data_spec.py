@@ -1,9 +1,8 @@
 """Where coils come from, labelled or not, and how they are changed at random while training."""
 
-from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from models.spec_part import SpecPart
 from plant.settings import TRAINING
@@ -19,7 +18,7 @@ class SimulatedData(SpecPart):
     defect_share: Share = TRAINING.defect_share  # of coils with an injected defect
     restlessness: Annotated[float, Field(gt=0, le=5)] = TRAINING.restlessness  # scales every benign disturbance
     drift_per_1000_coils: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0  # relative change of coating
-    started_at: datetime | None = None  # of the first coil; None: the line's own
+    started_at: AwareDatetime | None = None  # of the first coil; None: the line's own
     each_label: Annotated[int, Field(ge=1)] | None = None  # keep only so many OK and as many NOK, the first ones
 
 
@@ -41,7 +40,9 @@ class Augmentation(SpecPart):
 
     mirror: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability, each face by itself
     reverse: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability; a head is not a tail to the expert
-    rotation_deg: Annotated[float, Field(ge=0, le=5)] = 0.0  # largest slight rotation of a face
+    rotation_deg: Annotated[float, Field(ge=0, le=5)] = (
+        0.0  # largest slight turn of a face, in the square picture of a coil
+    )
     noise: Annotated[float, Field(ge=0, le=0.5)] = 0.01  # standard deviation, of the scale's unit
     shift_rows: Annotated[int, Field(ge=0, le=64)] = 8  # most rows along the length, edge rows repeated
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0  # largest relative change of the deviations' size

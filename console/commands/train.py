@@ -34,7 +34,13 @@ def train(
     with Progress(console=err, disable=not err.is_terminal) as bar:
         limits = serving_ensemble(settings).limits
         folder = train_model(
-            read, target, limits=limits, plant=settings.plant, mapping=mapping_of(settings), progress=bar
+            read,
+            target,
+            limits=limits,
+            plant=settings.plant,
+            mapping=mapping_of(settings),
+            profiles=settings.tolerance_profiles,
+            progress=bar,
         )
     manifest = load_bundle(folder, threads=1).manifest
     figures = ", ".join(

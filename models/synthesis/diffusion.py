@@ -39,7 +39,8 @@ class Denoiser(nn.Module):
         for convolution, norm in zip(self.wide, self.norms, strict=True):
             maps = maps + convolution(silu(norm(maps)))
         found: torch.Tensor = self.leave(silu(self.join(torch.cat([first, self.up(maps)], dim=1))))
-        return found.unflatten(1, (channels, _FOLD)).transpose(2, 3).reshape(size, channels, rows, columns)
+        unfolded = found.reshape(size, channels, _FOLD, rows // _FOLD, columns).transpose(2, 3)
+        return unfolded.reshape(size, channels, rows, columns)
 
 
 def kept_shares() -> torch.Tensor:

@@ -1,0 +1,154 @@
+"""The bundle of a trained network: its graph, its weights, its canaries, and what it is and how good."""
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import expit
+
+from flows.population import Population
+from models.bundle import GOLDEN, MODEL, OUTPUT, VERSION_DIGITS, WEIGHTS, load_bundle, sha256, write_bundle
+from models.evaluation import evaluate
+from models.export import to_onnx
+from models.networks import Network
+from models.networks.weights import state_bytes
+from models.objectives_spec import Threshold
+from models.spec import TrainSpec
+from models.thresholds import chosen_threshold
+from models.training import LabelledCoils, Trained, log_odds
+from schemas.bundles import BundleManifest, TrainingRecord
+from schemas.coils import BoolArray, IntArray
+from schemas.matrices import MATRIX_BATCH, tensor_column
+from schemas.settings import ToleranceProfile
+
+_CANARIES_PER_LABEL = 4
+_LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "torch", "ultralytics")
+
+
+def write_trained(
+    spec: TrainSpec,
+    population: Population,
+    coils: LabelledCoils,
+    trained: Trained,
+    out: Path,
+    *,
+    validation: IntArray,
+    holdout: IntArray,
+    parent: BundleManifest | None,
+    profiles: Mapping[str, ToleranceProfile],
+) -> Path:
+    """Write the bundle of a trained network and check it; returns its folder.
+
+    Args:
+        spec: it was trained by.
+        population: it was trained on.
+        coils: the population's, as the network takes them.
+        trained: the network.
+        out: folder of the bundle, which must not exist.
+        validation: places of the coils that the threshold is chosen on.
+        holdout: places of the coils that judge it.
+        parent: of the bundle that training began with.
+        profiles: tolerance profiles of the settings, by name.
+
+    Raises:
+        SpecError: the threshold's profile is not in the settings.
+        SourceError: the validation coils cannot give the threshold that the specification asks for.
+        BundleError: `out` exists, or the graph does not say what the network does.
+    """
+    model = to_onnx(trained.network, temperature=trained.temperature)
+    probability = expit(log_odds(trained.network, coils.coils) / trained.temperature)
+    rule = _rule(spec, coils.is_nok[validation])
+    threshold = chosen_threshold(rule, probability[validation], coils.is_nok[validation], profiles=profiles)
+    p_nok, is_nok = probability[holdout], coils.is_nok[holdout]
+    metrics = evaluate(p_nok=p_nok, is_nok=is_nok, predicted_nok=p_nok >= threshold)
+    manifest = BundleManifest(
+        name=spec.name,
+        version=sha256(model)[:VERSION_DIGITS],
+        kind=spec.kind,
+        scale=spec.scale,
+        input_form=trained.network.input_form,
+        limits_version=population.limits.version if spec.scale == "limits" and population.limits else None,
+        threshold=threshold,
+        metrics=metrics.as_json(),
+        training=TrainingRecord(
+            source=population.source,
+            coils=len(coils),
+            nok=int(coils.is_nok.sum()),
+            data_digest=population.digest(),
+            spec={**_without_dsn(spec.model_dump(mode="json", exclude={"out"})), "data": _data_of(spec, population)},
+            seed=spec.seed,
+            weights=f"parent {parent.name} {parent.version}" if parent else trained.network.initial_weights,
+        ),
+        parent=parent.version if parent else None,
+        code_version=_version("coilflow"),
+        libraries={name: _version(name) for name in _LIBRARIES},
+        files={},
+    )
+    golden = _golden(spec, population, coils, holdout, trained.network, trained.temperature)
+    files = {MODEL: model, GOLDEN: golden, WEIGHTS: state_bytes(trained.network)}
+    write_bundle(out, manifest=manifest, files=files)
+    load_bundle(out, threads=1).verify()
+    return out
+
+
+def _rule(spec: TrainSpec, is_nok: BoolArray) -> Threshold:
+    """The specification's; where no validation coil is NOK, false alarms are all that a threshold can be set by."""
+    if is_nok.any() or spec.threshold.rule == "profile":
+        return spec.threshold
+    return spec.threshold.model_copy(update={"rule": "false_alarms"})
+
+
+def _golden(
+    spec: TrainSpec,
+    population: Population,
+    coils: LabelledCoils,
+    holdout: IntArray,
+    network: Network,
+    temperature: float,
+) -> bytes:
+    """Canary coils of the holdout, on the model's own scale, with what torch itself says of them."""
+    nok = coils.is_nok[holdout]
+    chosen = np.concatenate([holdout[nok][:_CANARIES_PER_LABEL], holdout[~nok][:_CANARIES_PER_LABEL]])
+    taken = coils.coils[chosen]
+    expected = expit(log_odds(network, taken) / temperature)
+    batch = population.batch.take(pa.array(chosen))
+    columns = [batch.column(field.name) for field in MATRIX_BATCH]
+    columns[MATRIX_BATCH.get_field_index("matrix")] = tensor_column(taken[:, 0])
+    spread = taken[:, 1] if network.channels > 1 else np.zeros_like(taken[:, 0])
+    columns[MATRIX_BATCH.get_field_index("spread")] = tensor_column(spread)
+    columns[MATRIX_BATCH.get_field_index("scale")] = pa.array([spec.scale] * len(chosen))
+    schema = MATRIX_BATCH.append(pa.field(OUTPUT, pa.float64(), nullable=False))
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file(sink, schema, options=options) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays([*columns, pa.array(expected)], schema=schema))
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _data_of(spec: TrainSpec, population: Population) -> dict[str, Any]:
+    if spec.data.simulate is None:
+        return {"source": population.source}
+    return {"simulate": spec.data.simulate.model_dump(mode="json")}
+
+
+def _without_dsn(told: dict[str, Any]) -> dict[str, Any]:
+    """A specification as a manifest may tell it: a DSN can hold a password."""
+    return {
+        key: _without_dsn(value)
+        if isinstance(value, dict)
+        else "the plant's database"
+        if isinstance(value, str) and value.startswith(("postgresql://", "postgres://"))
+        else value
+        for key, value in told.items()
+    }
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
