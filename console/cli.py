@@ -21,6 +21,7 @@ _COMMANDS: dict[str, str] = {
     "assess": "console.commands.assess:assess",
     "evaluate": "console.commands.evaluate:evaluate",
     "train": "console.commands.train:train",
+    "experiment": "console.commands.experiment:experiment",
     "worker assess": "console.commands.worker:assess",
     "bridge mqtt": "console.commands.bridge_mqtt:mqtt",
     "bridge outbox": "console.commands.bridge_outbox:outbox",

@@ -19,6 +19,7 @@ COMMANDS = {
     "demo",
     "doctor",
     "evaluate",
+    "experiment",
     "normalize",
     "simulate",
     "train",

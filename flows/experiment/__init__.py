@@ -1,0 +1,1 @@
+"""Experiments: many models, the same folds, compared by statistics."""

@@ -1,0 +1,199 @@
+"""Pictures of an experiment, as SVG that is the same for the same figures."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from flows.experiment.judged import Judged
+from flows.experiment.spec import FOLDS
+from flows.experiment.summary import Summary
+from models.statistics import pr_curve, roc_curve
+from schemas.coils import FloatArray
+
+_CURVE_POINTS = np.linspace(0, 1, 101)
+_RESAMPLES = 100
+_MOST_CURVES = 8
+_WIDTH_IN, _ROW_IN = 7.0, 0.32
+
+Curve = Callable[[FloatArray, "np.ndarray"], FloatArray]
+
+
+def plots(
+    summary: Summary, judged: Mapping[str, Mapping[str, Judged]], prevalence: float, seed: int
+) -> dict[str, tuple[str, bytes]]:
+    """Every picture by file name: its title and SVG.
+
+    Args:
+        summary: figures by judging set and subject.
+        judged: calls and probabilities, by judging set and subject.
+        prevalence: share of NOK on the line, of the precision-recall curves.
+        seed: of the bands.
+    """
+    made: dict[str, tuple[str, bytes]] = {}
+
+    def add(name: str, title: str, canvas: Canvas) -> None:
+        made[f"{name}.svg"] = (title, _svg(canvas))
+
+    for judging, by_subject in summary.figures.items():
+        if not by_subject:
+            continue
+        where = "left-out folds" if judging == FOLDS else judging
+        shown = _best(summary, judging)
+        chosen = {name: judged[judging][name] for name in shown}
+        add(f"f1-{judging}", f"F1 of NOK on {where}, 95% intervals", _forest(summary, judging))
+        add(
+            f"roc-{judging}",
+            f"ROC on {where}, mean of runs, 95% bands",
+            _curves(chosen, _roc, ("false-alarm rate", "recall"), seed),
+        )
+        add(
+            f"pr-{judging}",
+            f"Precision and recall on {where} at {prevalence:.1%} NOK, mean of runs, 95% bands",
+            _curves(chosen, lambda p, nok: _precision(p, nok, prevalence), ("recall", "precision"), seed),
+        )
+        add(f"confusion-{judging}", f"Confusion on {where}, mean of runs", _confusions(summary, judging, shown))
+        add(f"cost-{judging}", f"Training time against F1 on {where}", _cost(summary, judging))
+        if any(curve := _learning(summary, judging)):
+            add(f"learning-{judging}", f"Learning curve on {where}", _learning_canvas(curve))
+    return made
+
+
+def _best(summary: Summary, judging: str) -> list[str]:
+    """The subjects of largest F1, in the order of the specification: more curves than that cannot be told apart."""
+    names = list(summary.figures[judging])
+    ranked = sorted(names, key=lambda name: -(summary.figures[judging][name].of["f1_nok"].value or 0.0))
+    return [name for name in names if name in ranked[:_MOST_CURVES]]
+
+
+def _forest(summary: Summary, judging: str) -> Canvas:
+    by_subject = summary.figures[judging]
+    canvas, axes = _canvas(1.0 + _ROW_IN * len(by_subject))
+    for row, figures in enumerate(by_subject.values()):
+        figure = figures.of["f1_nok"]
+        if figure.ci95 is not None and figure.value is not None:
+            axes.plot(figure.ci95, [row, row], color="tab:blue", linewidth=2)
+            axes.plot([figure.value], [row], "o", color="tab:blue")
+    axes.set_yticks(range(len(by_subject)), list(by_subject))
+    axes.set_ylim(len(by_subject) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("F1 of NOK")
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    return canvas
+
+
+def _curves(chosen: Mapping[str, Judged], curve: Curve, labels: tuple[str, str], seed: int) -> Canvas:
+    canvas, axes = _canvas(5.0)
+    for name, judged in chosen.items():
+        mean = _mean_curve(judged, curve, np.arange(len(judged.is_nok)))
+        (line,) = axes.plot(_CURVE_POINTS, mean, label=name)
+        rng = np.random.default_rng(seed)
+        places = [np.flatnonzero(judged.is_nok == label) for label in (False, True)]
+        draws = [
+            _mean_curve(judged, curve, np.concatenate([rng.choice(part, len(part)) for part in places]))
+            for _ in range(_RESAMPLES)
+        ]
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        axes.fill_between(_CURVE_POINTS, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize=8)
+    return canvas
+
+
+def _mean_curve(judged: Judged, curve: Curve, index: np.ndarray) -> FloatArray:
+    mean: FloatArray = np.mean([curve(p[index], judged.is_nok[index]) for p in judged.p_nok], axis=0)
+    return mean
+
+
+def _roc(p_nok: FloatArray, is_nok: np.ndarray) -> FloatArray:
+    false_alarms, recall = roc_curve(p_nok, is_nok)
+    return np.asarray(np.interp(_CURVE_POINTS, false_alarms, recall))
+
+
+def _precision(p_nok: FloatArray, is_nok: np.ndarray, prevalence: float) -> FloatArray:
+    """The best precision that reaches each recall: between two thresholds precision is not a straight line."""
+    recall, precision = pr_curve(p_nok, is_nok, prevalence=prevalence)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return np.asarray(best[np.searchsorted(recall, _CURVE_POINTS - 1e-12).clip(max=len(best) - 1)])
+
+
+def _confusions(summary: Summary, judging: str, shown: Sequence[str]) -> Canvas:
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    canvas = Canvas(figsize=(_WIDTH_IN, 2.0 * rows), layout="constrained")
+    grid = canvas.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    for axes, name in zip(grid.flat, shown, strict=False):
+        cells = summary.figures[judging][name].confusion
+        counts = np.array([[cells["tn"], cells["fp"]], [cells["fn"], cells["tp"]]])
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (i, j), count in np.ndenumerate(counts):
+            colour = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, f"{count:.1f}".removesuffix(".0"), ha="center", va="center", color=colour, fontsize=8)
+        axes.set_xticks([0, 1], ["OK", "NOK"], fontsize=7)
+        axes.set_yticks([0, 1], ["OK", "NOK"], fontsize=7)
+        axes.set_title(name, fontsize=8)
+    canvas.supxlabel("called", fontsize=8)
+    canvas.supylabel("expert", fontsize=8)
+    return canvas
+
+
+def _cost(summary: Summary, judging: str) -> Canvas:
+    canvas, axes = _canvas(4.5)
+    for name, figures in summary.figures[judging].items():
+        value, seconds = figures.of["f1_nok"].value, summary.costs[name].training_seconds
+        if value is not None:
+            axes.plot([max(seconds, 1e-3)], [value], "o")
+            axes.annotate(name, (max(seconds, 1e-3), value), fontsize=7, xytext=(4, 3), textcoords="offset points")
+    axes.set_xscale("log")
+    axes.set_xlabel("training, seconds a run")
+    axes.set_ylabel("F1 of NOK")
+    axes.grid(visible=True, alpha=0.3)
+    return canvas
+
+
+def _learning(summary: Summary, judging: str) -> dict[str, list[tuple[int, float, tuple[float, float]]]]:
+    """By model: labelled coils, F1 and its interval, of those that learnt from several amounts."""
+    points: dict[str, list[tuple[int, float, tuple[float, float]]]] = {}
+    for name, figures in summary.figures[judging].items():
+        figure = figures.of["f1_nok"]
+        if figure.value is not None and figure.ci95 is not None:
+            place = (summary.costs[name].training_coils, figure.value, figure.ci95)
+            points.setdefault(name.split("@", maxsplit=1)[0], []).append(place)
+    return {name: sorted(places) for name, places in points.items() if len(places) > 1}
+
+
+def _learning_canvas(curves: Mapping[str, Sequence[tuple[int, float, tuple[float, float]]]]) -> Canvas:
+    canvas, axes = _canvas(4.5)
+    for name, places in curves.items():
+        sizes, values, bounds = zip(*places, strict=True)
+        (line,) = axes.plot(sizes, values, "o-", label=name)
+        low, high = zip(*bounds, strict=True)
+        axes.fill_between(sizes, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+    axes.set_xscale("log")
+    axes.set_xlabel("coils learnt from")
+    axes.set_ylabel("F1 of NOK")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize=8)
+    return canvas
+
+
+def _canvas(height_in: float) -> tuple[Canvas, Axes]:
+    canvas = Canvas(figsize=(_WIDTH_IN, height_in), layout="constrained")
+    return canvas, canvas.subplots()
+
+
+def _svg(canvas: Canvas) -> bytes:
+    sink = io.BytesIO()
+    with rc_context({"svg.hashsalt": "coilflow"}):
+        canvas.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
+    return sink.getvalue()

@@ -1,0 +1,196 @@
+"""All figures of an experiment in one record: what the report shows and what `--json` prints."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.experiment.coils import code_digest
+from flows.experiment.compare import Figures, Test, figures_of, finished_places, tests_of
+from flows.experiment.judged import Subject, subjects
+from flows.experiment.results import Done
+from flows.experiment.run import Prepared
+from flows.experiment.spec import FOLDS
+
+_DIGITS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a model takes: medians over its runs."""
+
+    training_seconds: float
+    epochs: float
+    inference_ms: float  # a coil, ONNX Runtime, batches of 16; of an ensemble the sum of its members
+    model_mb: float
+    training_coils: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """An experiment as far as it is done."""
+
+    name: str
+    description: str
+    planned: int
+    done: int
+    missing: tuple[str, ...]  # titles of runs without a result
+    other_code: int  # runs that were trained by other code than this
+    about: Mapping[str, str]  # machine, versions, digests, seeds
+    figures: Mapping[str, Mapping[str, Figures]]  # judging set -> subject -> figures
+    unfinished: tuple[str, ...]  # subjects with some runs missing
+    tests: tuple[Test, ...]
+    costs: Mapping[str, Cost]
+    runs: tuple[Mapping[str, Any], ...]  # one a finished run: title, id, seed, seconds, epochs, threshold
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `coilflow experiment --json` prints."""
+        return asdict(self)
+
+
+def summarise(prepared: Prepared, done: Sequence[Done], *, command: str) -> tuple[Summary, dict[str, Subject]]:
+    """Reckon everything from the predictions of the finished runs; returns the subjects too, for plots."""
+    spec = prepared.spec
+    found = subjects(spec, done)
+    sets = (FOLDS, *(name for name, _ in prepared.material.gold))
+    figures: dict[str, dict[str, Figures]] = {name: {} for name in sets}
+    for judging in sets:
+        for name, subject in found.items():
+            judged = subject.on(judging, finished_places(spec, subject, judging))
+            if judged is not None:
+                figures[judging][name] = figures_of(
+                    judged, prevalence=spec.prevalence, coils_a_day=spec.coils_a_day, seed=spec.seed
+                )
+    sizes = {
+        run.amount.of(run.model): (len(run.training) + len(run.validation), len(run.judged)) for run in prepared.runs
+    }
+    for name, ensemble in spec.ensembles.items():
+        sizes |= {amount.of(name): sizes[amount.of(ensemble.members[0])] for amount in spec.amounts()}
+    have = {one.run.id for one in done}
+    whole = spec.folds * spec.repeats
+    summary = Summary(
+        name=spec.name,
+        description=" ".join(spec.description.split()),
+        planned=len(prepared.runs),
+        done=len(done),
+        missing=tuple(run.title for run in prepared.runs if run.id not in have),
+        other_code=sum(one.result["id"] != one.run.id for one in done),
+        about=_about(prepared, done, command),
+        figures=figures,
+        unfinished=tuple(name for name, subject in found.items() if len(subject.scores) < whole),
+        tests=tuple(tests_of(spec, found, sizes)),
+        costs=_costs(prepared, done, found),
+        runs=tuple(_line(one) for one in done),
+    )
+    return summary, found
+
+
+def _costs(prepared: Prepared, done: Sequence[Done], found: Mapping[str, Subject]) -> dict[str, Cost]:
+    by_name: dict[str, list[Done]] = {}
+    for one in done:
+        by_name.setdefault(one.run.amount.of(one.run.model), []).append(one)
+
+    def median(name: str, key: str) -> float:
+        return float(np.median([one.result[key] for one in by_name[name]]))
+
+    costs = {
+        name: Cost(
+            training_seconds=median(name, "training_seconds"),
+            epochs=float(np.median([len(one.result["epochs"]) for one in runs])),
+            inference_ms=median(name, "inference_ms_a_coil"),
+            model_mb=median(name, "model_mb"),
+            training_coils=int(np.median([len(one.run.training) for one in runs])),
+        )
+        for name, runs in by_name.items()
+    }
+    for name, ensemble in prepared.spec.ensembles.items():
+        for amount in prepared.spec.amounts():
+            members = [costs[amount.of(member)] for member in ensemble.members if amount.of(member) in costs]
+            if amount.of(name) in found:
+                costs[amount.of(name)] = Cost(
+                    training_seconds=sum(member.training_seconds for member in members),
+                    epochs=sum(member.epochs for member in members),
+                    inference_ms=sum(member.inference_ms for member in members),
+                    model_mb=sum(member.model_mb for member in members),
+                    training_coils=members[0].training_coils,
+                )
+    return {name: costs[name] for name in found}
+
+
+def _about(prepared: Prepared, done: Sequence[Done], command: str) -> dict[str, str]:
+    spec, population = prepared.spec, prepared.material.population
+    limits = population.limits
+    seeds = sorted({run.spec.seed for run in prepared.runs})
+    trained_on = sorted({f"{one.result['machine']}, {one.result['device']}" for one in done})
+    about = {
+        "command": command,
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
+        "trained on": "; ".join(trained_on) or "nothing yet",
+        "runs at once": f"{spec.parallel.jobs} on {spec.parallel.on}, {spec.parallel.threads} threads each",
+        "commit": _commit(),
+        "code of models": code_digest("models")[:_DIGITS],
+        "simulator": f"plant {code_digest('plant')[:_DIGITS]}",
+        "libraries": ", ".join(f"{k} {v}" for k, v in done[0].result["libraries"].items()) if done else "nothing yet",
+        "coils": f"{_described(population.source, len(population.is_nok), int(population.is_nok.sum()))}, "
+        f"digest {population.digest()[:_DIGITS]}",
+        "limits": f"{limits.low:g} to {limits.high:g} g/m² ({limits.version})" if limits else "none: grey levels",
+        "folds": f"{spec.folds} stratified × {spec.repeats} repeats, seed {spec.seed}",
+        "seeds of training": f"{seeds[0]} to {seeds[-1]}, one a repeat and fold, the same for all models",
+    }
+    for name, coils in prepared.material.gold:
+        about[f"gold {name}"] = (
+            f"{_described(coils.source, len(coils.is_nok), int(coils.is_nok.sum()))}, digest {coils.digest()[:_DIGITS]}"
+        )
+    return about
+
+
+def _described(source: str, coils: int, nok: int) -> str:
+    return f"{source}: {coils} coils, {nok} NOK ({nok / coils:.1%})"
+
+
+def _line(one: Done) -> dict[str, Any]:
+    result = one.result
+    return {
+        "title": one.run.title,
+        "id": result["id"],
+        "seed": one.run.spec.seed,
+        "training_seconds": result["training_seconds"],
+        "epochs": len(result["epochs"]),
+        "threshold": result["threshold"],
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _commit() -> str:
+    """Git's name of the code where it stands in a repository, else the installed version."""
+    here = Path(__file__).parent
+    try:
+        ran = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607 - git of the path
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        ran = None
+    if ran is not None and ran.returncode == 0:
+        return ran.stdout.strip()
+    try:
+        return f"coilflow {version('coilflow')}"
+    except PackageNotFoundError:
+        return "unknown"
