@@ -38,6 +38,7 @@ def to_onnx(network: Network, *, temperature: float) -> bytes:
     model = _Served(network, temperature).eval()
     names = (INPUT, SPREAD)[: network.channels]
     examples = tuple(torch.zeros((2, *MATRIX_SHAPE)) for _ in names)
+    coils = torch.export.Dim("coils", min=1)  # named once: the exporter warns of a second name for the same size
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
@@ -46,7 +47,7 @@ def to_onnx(network: Network, *, temperature: float) -> bytes:
             path,
             input_names=list(names),
             output_names=[OUTPUT, FEATURES],
-            dynamic_shapes={name: {0: torch.export.Dim("coils", min=1)} for name in names},
+            dynamic_shapes={name: {0: coils if name == INPUT else torch.export.Dim.DYNAMIC} for name in names},
             opset_version=OPSET,
             external_data=False,
             verbose=False,

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from models.networks.contract import Network
+from models.network_spec import NetworkOptions
+from models.networks.contract import Network, channels_of
 from schemas.layout import MATRIX_COLUMNS
 
 _FLAT = 32 * 98  # 264 rows: 245 and 226 after kernels of 20, pooled to 113, then 108, 103, 98 after kernels of 6
@@ -18,11 +19,11 @@ class PilotCnn(Network):
 
     input_form = "sequence_264x18"
 
-    def __init__(self, *, channels: int, dropout: float) -> None:
+    def __init__(self, options: NetworkOptions) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels = channels_of(options)
         self.convolutions = nn.Sequential(
-            nn.Conv1d(channels * MATRIX_COLUMNS, 32, 20), nn.ReLU(),
+            nn.Conv1d(self.channels * MATRIX_COLUMNS, 32, 20), nn.ReLU(),
             nn.Conv1d(32, 32, 20), nn.ReLU(),
             nn.AvgPool1d(2),
             nn.Conv1d(32, 32, 6), nn.ReLU(),
@@ -31,9 +32,9 @@ class PilotCnn(Network):
             nn.Flatten(),
         )  # fmt: skip
         self.dense = nn.Sequential(
-            nn.Linear(_FLAT, 296), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(296, 148), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(148, 74), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(_FLAT, 296), nn.ReLU(), nn.Dropout(options.dropout),
+            nn.Linear(296, 148), nn.ReLU(), nn.Dropout(options.dropout),
+            nn.Linear(148, 74), nn.ReLU(), nn.Dropout(options.dropout),
         )  # fmt: skip
         self.head = nn.Linear(74, 1)
 
