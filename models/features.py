@@ -69,9 +69,9 @@ def _computed(bundle: Bundle, matrix: Float32Array, spread: Float32Array) -> Flo
 
 
 def _key(bundle: Bundle, matrix: Float32Array, spread: Float32Array) -> bytes:
-    digest = hashlib.sha256(np.ascontiguousarray(matrix))
+    digest = hashlib.sha256(np.ascontiguousarray(matrix).data)
     if bundle.takes_spread:
-        digest.update(np.ascontiguousarray(spread))
+        digest.update(np.ascontiguousarray(spread).data)
     return digest.digest()
 
 

@@ -145,13 +145,13 @@ def _int8(model: bytes, member: Bundle, seen: Coils) -> bytes | None:
 
 
 class _Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Hands coils to ONNX Runtime's calibration, a batch at a time."""
+    """Hands coils to ONNX Runtime's calibration one by one."""
 
     def __init__(self, coils: Coils, names: list[str]) -> None:
-        self._batches = _batches(coils, names)
+        self._coils = _batches(coils, names, at_once=1)  # activations of all of them must have one shape
 
     def get_next(self) -> dict[str, Float32Array] | None:
-        return next(self._batches, None)
+        return next(self._coils, None)
 
 
 def _correction(member: Bundle, session: ort.InferenceSession, seen: Coils) -> Correction:
@@ -176,10 +176,10 @@ def _p_nok(session: ort.InferenceSession, coils: Coils) -> FloatArray:
     return np.concatenate([session.run([OUTPUT], given)[0] for given in _batches(coils, names)]).astype(np.float64)
 
 
-def _batches(coils: Coils, names: list[str]) -> Iterator[dict[str, Float32Array]]:
+def _batches(coils: Coils, names: list[str], *, at_once: int = COILS_AT_ONCE) -> Iterator[dict[str, Float32Array]]:
     given = dict(zip((INPUT, SPREAD), coils, strict=True))
-    for start in range(0, len(coils[0]), COILS_AT_ONCE):
-        yield {name: np.ascontiguousarray(given[name][start : start + COILS_AT_ONCE]) for name in names}
+    for start in range(0, len(coils[0]), at_once):
+        yield {name: np.ascontiguousarray(given[name][start : start + at_once]) for name in names}
 
 
 def _coils(member: Bundle, batch: pa.RecordBatch) -> Coils:

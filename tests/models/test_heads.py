@@ -151,7 +151,7 @@ def _by_hand(form: str) -> bytes:
     """A graph whose features are the means of the 18 columns, with a head of another form."""
     width = MATRIX_SHAPE[1]
     rng = np.random.default_rng(0)
-    values = {
+    values: dict[str, np.ndarray] = {
         "axes": np.array([1], dtype=np.int64),
         "last": np.array([1], dtype=np.int64),
         "weight": rng.normal(0, 1, (width, 1)).astype(np.float32),

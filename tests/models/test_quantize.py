@@ -49,7 +49,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     coils = tensor_values(CALIBRATION)
     members = [write_mean_bundle(root / "mean")]
     for kind in ("cnn10", "cnn1d"):
-        model = _sharp(untrained(kind), coils, root / f"{kind}-blunt")  # type: ignore[arg-type]
+        model = _sharp(untrained(kind), coils, root / f"{kind}-blunt")
         members.append(write_untrained(root / kind, model))
     write_ensemble(
         root / "ensemble", name="three", version="1", members=members, thresholds={"limits": 0.5}, limits=LIMITS
