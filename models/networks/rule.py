@@ -20,8 +20,8 @@ NUMBERS = (
     "share_above",
     "longest_run",  # rows in succession below band, as a share of the coil
 )
-_BY_HAND = {"worst_12_rows": 40.0, "longest_run": 12.0}  # log-odds of one unit
-_BIAS_BY_HAND = -4.0  # so either a mean deficit of 0.1 over 12 rows or a third of the length below band is p = 0.5
+_BY_HAND = {"worst_66_rows": 40.0}  # log-odds of one unit; of the numbers alone, it tells simulated coils best
+_BIAS_BY_HAND = -4.0  # so p = 0.5 where the two faces' add up to 0.1
 _TOLERANCE = 0.01  # of the scale's unit: a cell nearer to the band than this is in it
 _SENSORS_BELOW = 3  # of nine, for a row to count as below band
 
@@ -29,8 +29,8 @@ _SENSORS_BELOW = 3  # of nine, for a row to count as below band
 class Rule(Network):
     """Log-odds linear in how far, how often and how long each face leaves its band: `NUMBERS` of top, then of bottom.
 
-    Before `learn` its weights are set by hand: a mean deficit of 0.1 over 12 rows of a face, or a third of its
-    length below band, is the border of NOK.
+    Before `learn` its weights are set by hand: the border of NOK is where the mean deficits of the worst quarter of
+    each face add up to 0.1 of the scale's unit. Made for scale `limits`; on scale `self` a coil has no band to leave.
     """
 
     input_form = "exceedance_14"

@@ -116,7 +116,7 @@ def test_it_gives_log_odds_while_training_too(network: Network) -> None:
     assert odds.requires_grad
 
 
-@pytest.mark.parametrize("coils", [1, 3, 16])
+@pytest.mark.parametrize("coils", [1, 5])
 def test_the_exported_graph_agrees_with_torch_at_any_batch(network: Network, exported: bytes, coils: int) -> None:
     seen = random_coils(coils, network.channels, seed=coils).numpy()
     given = {name: np.ascontiguousarray(seen[:, at]) for at, name in enumerate((INPUT, SPREAD)[: network.channels])}
