@@ -107,7 +107,7 @@ def _path(kind: NetworkKind, weights: str) -> Path:
     if not path.exists():
         raise SpecError(
             f"key network.weights: no weights of {kind} pre-trained on the simulated line are installed",
-            remedy=f"train a {kind} on data.simulate and name its weights file, or set weights: none",
+            remedy=f"train a {kind} on data.simulate and name its bundle's weights.safetensors, or set weights: none",
         )
     return path
 
