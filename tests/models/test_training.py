@@ -101,6 +101,28 @@ def test_a_shift_moves_all_sensors_alike_and_repeats_the_end() -> None:
         assert any(torch.equal(after, moved) for moved in rows)
 
 
+def test_a_slight_turn_moves_ends_by_less_than_a_sensor_and_keeps_the_middle() -> None:
+    top = torch.arange(9.0).expand(264, 9)  # a level for each sensor
+    sides = torch.arange(264.0)[:, None].expand(264, 9)  # a level for each row
+    both = torch.cat([top, sides], dim=1).expand(16, 1, 264, 18)
+    how = NOTHING.model_copy(update={"rotation_deg": 5.0})
+    changed = augment(both, how, grey=False, generator=torch.Generator().manual_seed(1))[:, 0]
+    across, along = changed[:, :, :9] - top, changed[:, :, 9:] - sides
+    assert 0.3 < across.abs().max() < 1
+    assert 3 < along.abs().max() < 6.5
+    assert across[:, 131:133, 4].abs().max() < 0.01
+    assert (across[:, 0, 4] * across[:, -1, 4] < 0).all()
+    assert not torch.equal(across[:, 0, 4].sign(), along[:, 131, 0].sign())  # faces turn each by itself
+
+
+def test_a_turn_by_nothing_changes_nothing_and_an_even_face_stays_even() -> None:
+    matrix, changed = _augmented(NOTHING.model_copy(update={"rotation_deg": 1e-9}))
+    torch.testing.assert_close(changed, matrix, atol=1e-4, rtol=0)
+    even = torch.full((2, 1, 264, 18), -0.25)
+    how = NOTHING.model_copy(update={"rotation_deg": 5.0})
+    torch.testing.assert_close(augment(even, how, grey=False, generator=torch.Generator().manual_seed(1)), even)
+
+
 def test_a_grey_coil_stays_grey() -> None:
     how = NOTHING.model_copy(update={"noise": 0.1, "contrast": 0.5, "offset": 0.1})
     _, changed = _augmented(how, grey=True)
