@@ -1,0 +1,157 @@
+"""Promises of `train` about what it leans on beside labelled coils, and about labels that are not there."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from flows.background import background_of
+from flows.population import Population, labelled, simulated
+from flows.train import split_of, train_on
+from models.bundle import MODEL, WEIGHTS, load_bundle, read_weights, sha256
+from models.data_spec import DataSpec, SimulatedData
+from models.spec import TrainSpec
+from schemas.errors import BundleError, SourceError, SpecError
+from schemas.matrices import tensor_values
+from schemas.settings import ToleranceProfile
+from tests.models.coils import LIMITS, batch_of, random_matrix
+
+DATA = SimulatedData(coils=100, seed=3)
+UNLABELLED = {"simulate": {"coils": 20, "seed": 4}}
+
+
+def _spec(**changes: object) -> TrainSpec:
+    plain = {"name": "tiny", "kind": "cnn5", "data": {"simulate": DATA.model_dump()}, "epochs": 1, "batch": 16}
+    return TrainSpec.model_validate({**plain, **changes})
+
+
+@pytest.fixture(scope="module")
+def population() -> Population:
+    return simulated(DATA, LIMITS)
+
+
+@pytest.fixture(scope="module")
+def parent(population: Population, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_on(_spec(name="parent"), population, tmp_path_factory.mktemp("runs") / "parent")
+
+
+def test_a_bundle_holds_the_weights_that_a_successor_begins_with(
+    parent: Path, population: Population, tmp_path: Path
+) -> None:
+    bundle = load_bundle(parent, threads=1)
+    assert bundle.manifest.files[WEIGHTS] == sha256((parent / WEIGHTS).read_bytes())
+    assert bundle.manifest.training.weights == "none"
+    child = load_bundle(train_on(_spec(parent=parent), population, tmp_path / "child"), threads=1).manifest
+    assert child.parent == bundle.manifest.version
+    assert child.training.weights == f"parent parent {bundle.manifest.version}"
+    alone = load_bundle(train_on(_spec(), population, tmp_path / "alone"), threads=1).manifest
+    assert alone.files[MODEL] != child.files[MODEL]
+
+
+def test_serving_does_not_need_the_weights_but_a_successor_needs_them_unaltered(
+    population: Population, tmp_path: Path
+) -> None:
+    folder = train_on(_spec(kind="rule"), population, tmp_path / "rule")
+    (folder / WEIGHTS).write_bytes(b"altered")
+    assert load_bundle(folder, threads=1).verify() <= 1e-4
+    with pytest.raises(BundleError, match="was altered"):
+        read_weights(load_bundle(folder, threads=1))
+
+
+def test_a_parent_of_another_kind_is_refused(parent: Path) -> None:
+    with pytest.raises(SpecError, match="is a cnn5, the model to train a cnn6"):
+        background_of(_spec(kind="cnn6", parent=parent), LIMITS)
+
+
+def test_a_parent_of_another_form_is_refused(parent: Path, population: Population, tmp_path: Path) -> None:
+    spec = _spec(parent=parent, network={"channels": "matrix_and_spread"})
+    with pytest.raises(BundleError, match="do not fit"):
+        train_on(spec, population, tmp_path / "m")
+
+
+def test_unlabelled_coils_come_on_the_models_own_scale() -> None:
+    spec = _spec(scale="self", pretrain={"unlabelled": UNLABELLED}, adapt={"method": "coral", "unlabelled": UNLABELLED})
+    found = background_of(spec, LIMITS)
+    assert found.unlabelled is not None
+    assert found.recent is not None
+    assert found.unlabelled.shape == (20, 1, 264, 18)
+    np.testing.assert_allclose(np.rint(found.recent * 255), found.recent * 255, atol=1e-3)
+    assert background_of(_spec(pretrain={}), LIMITS).unlabelled is None
+
+
+def test_a_password_of_unlabelled_coils_never_reaches_a_manifest(population: Population, tmp_path: Path) -> None:
+    dsn = "postgresql://me:secret@plant/coils"
+    spec = _spec(adapt={"method": "coral", "unlabelled": {"source": dsn}})
+    fetched = background_of(_spec(adapt={"method": "coral", "unlabelled": UNLABELLED}), LIMITS)
+    manifest = load_bundle(train_on(spec, population, tmp_path / "m", background=fetched), threads=1).manifest
+    assert "secret" not in manifest.model_dump_json()
+    assert manifest.training.spec["adapt"]["unlabelled"]["source"] == "the plant's database"
+
+
+def _ok_only(population: Population) -> pa.RecordBatch:
+    return population.batch.take(pa.array(np.flatnonzero(~population.is_nok)))
+
+
+def test_an_anomaly_detector_is_trained_before_the_first_nok_coil(population: Population, tmp_path: Path) -> None:
+    ok = labelled([_ok_only(population)], limits=LIMITS, source="ok", needed=("OK",))
+    spec = _spec(kind="anomaly", threshold={"most_false_alarms": 0.3})
+    bundle = load_bundle(train_on(spec, ok, tmp_path / "m"), threads=1)
+    metrics = bundle.manifest.metrics
+    assert [metrics[name] for name in ("recall", "roc_auc", "mcc")] == [None, None, None]
+    validation = split_of(spec, ok).validation
+    matrix = tensor_values(ok.batch)[validation]
+    alarms = bundle.p_nok(matrix, np.zeros_like(matrix)) >= bundle.manifest.threshold
+    assert alarms.mean() <= 0.3
+
+
+def test_other_kinds_need_both_labels_and_say_so(population: Population, tmp_path: Path) -> None:
+    ok = labelled([_ok_only(population)], limits=LIMITS, source="ok", needed=("OK",))
+    for kind in ("cnn5", "rule"):
+        with pytest.raises(SourceError, match=f"no coil is labelled NOK, and a {kind} learns from both"):
+            train_on(_spec(kind=kind), ok, tmp_path / "m")
+    with pytest.raises(SourceError, match="0 coils are labelled NOK") as caught:
+        labelled([_ok_only(population)], limits=LIMITS, source="ok")
+    assert "anomaly" in caught.value.remedy
+
+
+def test_an_anomaly_detector_with_few_ok_coils_says_how_many_it_needs(tmp_path: Path) -> None:
+    batch = batch_of(random_matrix(40))
+    place = batch.schema.get_field_index("label")
+    batch = batch.set_column(place, batch.schema.field(place), pa.array(["OK"] * 40))
+    ok = labelled([batch], limits=LIMITS, source="ok", needed=("OK",))
+    with pytest.raises(SourceError) as caught:
+        train_on(_spec(kind="anomaly"), ok, tmp_path / "m")
+    assert "at least 59 OK coils" in caught.value.remedy
+
+
+def test_a_threshold_is_that_of_the_profile_asked_for(population: Population, tmp_path: Path) -> None:
+    spec = _spec(kind="rule", threshold={"rule": "profile", "profile": "strict"})
+    profiles = {"strict": ToleranceProfile(threshold=0.21)}
+    manifest = load_bundle(train_on(spec, population, tmp_path / "m", profiles=profiles), threads=1).manifest
+    assert manifest.threshold == 0.21
+    with pytest.raises(SpecError, match="'strict' is not in the settings"):
+        train_on(spec, population, tmp_path / "n")
+
+
+def test_so_many_of_each_label_are_the_first_ones(population: Population) -> None:
+    few = simulated(DATA.model_copy(update={"each_label": 12}), LIMITS)
+    assert (int(few.is_nok.sum()), len(few.is_nok)) == (12, 24)
+    ids, kept = (p.batch.column("coil_id").to_pylist() for p in (population, few))
+    assert kept == sorted(kept, key=ids.index)
+    assert kept[-1] == ids[max(np.flatnonzero(population.is_nok)[11], np.flatnonzero(~population.is_nok)[11])]
+    with pytest.raises(SpecError, match=r"each_label: \d+ of the simulated coils are OK, wanted are 90"):
+        simulated(DATA.model_copy(update={"each_label": 90}), LIMITS)
+
+
+def test_a_later_period_drifts(population: Population) -> None:
+    later = DATA.model_copy(update={"drift_per_1000_coils": -0.5})
+    drifted = simulated(later, LIMITS)
+    before, after = (tensor_values(p.batch).mean(axis=(1, 2)) for p in (population, drifted))
+    assert (after[50:] - before[50:]).mean() < (after[:50] - before[:50]).mean() < 0
+    assert "drift -0.5" in drifted.source
+
+
+def test_a_start_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="timezone"):
+        DataSpec.model_validate({"simulate": {"coils": 20, "seed": 1, "started_at": "2026-06-01T06:00:00"}})
