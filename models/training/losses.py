@@ -29,4 +29,4 @@ def coil_losses(odds: torch.Tensor, is_nok: torch.Tensor, loss: Loss) -> torch.T
 
 def label_weights(is_nok: torch.Tensor, weights: ClassWeights) -> torch.Tensor:
     """Weight of each coil, float [N], of `is_nok` float [N]."""
-    return torch.where(is_nok > 0, weights.nok, weights.ok)
+    return torch.where(is_nok > 0, is_nok.new_tensor(weights.nok), is_nok.new_tensor(weights.ok))
