@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.objectives_spec import ClassWeights
 from schemas.coils import BoolArray, Float32Array, FloatArray
@@ -55,7 +56,8 @@ def fit_head(
     best = np.inf
     kept = (np.zeros(training.shape[1]), 0.0, _STRENGTHS[0])
     for strength in _STRENGTHS:
-        model.set_params(C=strength).fit(standard, is_nok)
+        with threadpool_limits(limits=1):  # products so small that threads only wait for each other, spinning
+            model.set_params(C=strength).fit(standard, is_nok)
         odds = model.decision_function(standard_validation)
         loss = _loss(odds, validation_is_nok, weights)
         if loss < best:

@@ -137,6 +137,7 @@ def _int8(model: bytes, member: Bundle, seen: Coils) -> bytes | None:
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
+                reduce_range=True,  # 7 bits a weight: 8 overflow where a processor has AVX2 without VNNI
                 nodes_to_exclude=kept,
                 calibrate_method=CalibrationMethod.Percentile,
                 extra_options={"CalibPercentile": _PERCENTILE},
