@@ -28,6 +28,7 @@ from models.bundle import (
     sha256,
     write_bundle,
 )
+from models.combine import Rule
 from models.ensemble import COILS_AT_ONCE, Ensemble, load_ensemble, write_ensemble
 from models.evaluation import evaluate
 from models.golden import golden_again
@@ -54,7 +55,7 @@ def quantize_ensemble(
     """Write the int8 form of an ensemble; thresholds, limits and the way to combine are kept.
 
     Convolutions and what lies between them are computed in 8 bits; the first convolution, everything behind the last
-    one and a member with fewer than two convolutions stay as they are (models.int8_graph says why).
+    one, the guard and a member with fewer than two convolutions stay as they are (models.int8_graph says why).
 
     Args:
         source: folder of the ensemble; None for the shipped one.
@@ -81,7 +82,8 @@ def quantize_ensemble(
             members=members,
             thresholds=ensemble.manifest.thresholds,
             limits=ensemble.limits,
-            how=ensemble.manifest.combine,
+            how=_rule(ensemble.manifest),
+            guard=ensemble.guard.folder if ensemble.guard else None,
         )
 
 
@@ -194,6 +196,15 @@ def _coils(member: Bundle, batch: pa.RecordBatch) -> Coils:
             remedy="give coils that `coilflow normalize` wrote with the ensemble's limits",
         )
     return matrix, spread
+
+
+def _rule(manifest: EnsembleManifest) -> Rule:
+    return Rule(
+        how=manifest.combine,
+        weights=manifest.weights or (),
+        intercept=manifest.intercept or 0.0,
+        thresholds=manifest.member_thresholds or (),
+    )
 
 
 def _labels(batch: pa.RecordBatch) -> BoolArray:
