@@ -60,7 +60,7 @@ def gather(data: DataSpec, limits: Limits | None, folder: Path, plant: Plant, *,
         key: of the specification, for errors.
 
     Raises:
-        SpecError: a coil occurs twice, or a label is neither OK nor NOK.
+        SpecError: a coil occurs twice.
         SourceError: too few coils have a label.
     """
     if data.simulate is None:
@@ -133,6 +133,21 @@ def refuse_shared(material: Material) -> None:
                 )
 
 
+def refuse_twice(population: Population, key: str) -> None:
+    """Raise SpecError where a coil occurs twice, by its id or its readings: it could fall into two folds."""
+    for what, values in (
+        ("coil", identities(population)),
+        ("coil with readings", population.batch.column("revision").to_pylist()),
+    ):
+        most, times = Counter(values).most_common(1)[0]
+        if times > 1:
+            raise SpecError(
+                f"key {key}: {what} {most} occurs {times} times, so it could be learnt from in one fold and judged in "
+                "another",
+                remedy="give every coil once",
+            )
+
+
 def identities(population: Population) -> list[str]:
     """Plant and coil id of each coil."""
     plants, coils = (population.batch.column(name).to_pylist() for name in ("plant", "coil_id"))
@@ -151,21 +166,7 @@ def code_digest(room: str, *, but: frozenset[str] = frozenset()) -> str:
 
 def _sorted(population: Population, key: str) -> Population:
     """By plant, coil and revision, so that folds do not depend on the order of a source."""
-    labels = set(population.batch.column("label").to_pylist())
-    if not labels <= {"OK", "NOK"}:
-        found = ", ".join(sorted(map(repr, labels - {"OK", "NOK"})))
-        raise SpecError(f"key {key}: a label is {found}, expected OK or NOK", remedy="correct the labels of the source")
-    for what, values in (
-        ("coil", identities(population)),
-        ("coil with readings", population.batch.column("revision").to_pylist()),
-    ):
-        most, times = Counter(values).most_common(1)[0]
-        if times > 1:
-            raise SpecError(
-                f"key {key}: {what} {most} occurs {times} times, so it could be learnt from in one fold and judged in "
-                "another",
-                remedy="give every coil once",
-            )
+    refuse_twice(population, key)
     order = pc.sort_indices(
         population.batch.select(["plant", "coil_id"]), sort_keys=[("plant", "ascending"), ("coil_id", "ascending")]
     )

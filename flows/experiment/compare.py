@@ -41,7 +41,7 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Test:
+class PairedTest:
     """One paired test of a pair on a judging set; the difference is a minus b."""
 
     a: str
@@ -85,7 +85,9 @@ def figures_of(judged: Judged, *, prevalence: float, coils_a_day: float, seed: i
     )
 
 
-def tests_of(spec: ExperimentSpec, found: Mapping[str, Subject], sizes: Mapping[str, tuple[int, int]]) -> list[Test]:
+def paired_tests(
+    spec: ExperimentSpec, found: Mapping[str, Subject], sizes: Mapping[str, tuple[int, int]]
+) -> list[PairedTest]:
     """Every test of every pair whose runs are there.
 
     Args:
@@ -93,7 +95,7 @@ def tests_of(spec: ExperimentSpec, found: Mapping[str, Subject], sizes: Mapping[
         found: models and ensembles by name.
         sizes: coils that a run learns from, and that its fold judges, by name.
     """
-    tests: list[Test] = []
+    tests: list[PairedTest] = []
     pairs = [(found[a], found[b]) for a, b in spec.compare if a in found and b in found]
     for a, b in pairs:
         places = sorted(a.scores.keys() & b.scores.keys())
@@ -196,8 +198,8 @@ def _resampled(
     return {name: np.concatenate([part[name] for part in parts], axis=1).mean(axis=0) for name in parts[0]}
 
 
-def _test(a: Subject, b: Subject, judging: str, metric: str, test: str, tested: Tested) -> Test:
-    return Test(
+def _test(a: Subject, b: Subject, judging: str, metric: str, test: str, tested: Tested) -> PairedTest:
+    return PairedTest(
         a=a.name,
         b=b.name,
         judging=judging,
@@ -209,9 +211,9 @@ def _test(a: Subject, b: Subject, judging: str, metric: str, test: str, tested: 
     )
 
 
-def _holm(tests: Sequence[Test]) -> list[Test]:
+def _holm(tests: Sequence[PairedTest]) -> list[PairedTest]:
     """Correct the p-values of one set, metric and test for the number of pairs."""
-    families: dict[tuple[str, str, str], list[Test]] = {}
+    families: dict[tuple[str, str, str], list[PairedTest]] = {}
     for one in tests:
         families.setdefault((one.judging, one.metric, one.test), []).append(one)
     corrected: dict[int, float] = {}

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from flows.experiment.coils import Material, code_digest, data_key
 from flows.experiment.spec import Amount, ExperimentSpec, model_trees, train_spec
-from flows.population import Population
+from flows.population import BOTH_LABELS, Population
 from models.data_spec import DataSpec
 from models.network_spec import family_of
 from models.spec import TrainSpec
@@ -55,9 +55,11 @@ def plan(spec: ExperimentSpec, material: Material) -> tuple[Run, ...]:
 
     Raises:
         SpecError: there are fewer coils of a label than folds, an amount holds too few, or a model cannot take
-            the scale of the coils.
+            the scale of the coils, or a label is neither OK nor NOK.
     """
     population = material.population
+    for key, coils in (("data", population), *((f"gold ({name})", one) for name, one in material.gold)):
+        _refuse_labels(coils, key)
     _refuse_few(spec, population.is_nok)
     code = code_digest("models", but=_JUDGES)
     digests = [population.digest(), *(f"{name} {coils.digest()}" for name, coils in material.gold)]
@@ -134,6 +136,13 @@ def _every(size: int, share: float) -> BoolArray:
 def _folds(spec: ExperimentSpec, is_nok: BoolArray, repeat: int) -> list[tuple[IntArray, IntArray]]:
     folds = StratifiedKFold(n_splits=spec.folds, shuffle=True, random_state=(spec.seed + repeat) % 2**31)
     return list(folds.split(np.zeros(len(is_nok)), is_nok))
+
+
+def _refuse_labels(population: Population, key: str) -> None:
+    labels = set(population.batch.column("label").to_pylist())
+    if not labels <= set(BOTH_LABELS):
+        found = ", ".join(sorted(map(repr, labels - set(BOTH_LABELS))))
+        raise SpecError(f"key {key}: a label is {found}, expected OK or NOK", remedy="correct the labels of the source")
 
 
 def _refuse_few(spec: ExperimentSpec, is_nok: BoolArray) -> None:

@@ -11,15 +11,15 @@ from matplotlib.figure import Figure as Canvas
 from flows.experiment.judged import Judged
 from flows.experiment.spec import FOLDS
 from flows.experiment.summary import Summary
-from models.statistics import pr_curve, roc_curve
-from schemas.coils import FloatArray
+from schemas.coils import BoolArray, FloatArray
 
 _CURVE_POINTS = np.linspace(0, 1, 101)
-_RESAMPLES = 100
+_RESAMPLES = 200
 _MOST_CURVES = 8
 _WIDTH_IN, _ROW_IN = 7.0, 0.32
 
-Curve = Callable[[FloatArray, "np.ndarray"], FloatArray]
+Curve = Callable[[FloatArray, FloatArray], FloatArray]
+"""From false-alarm rates and recalls over falling thresholds to values at `_CURVE_POINTS`."""
 
 
 def plots(
@@ -53,7 +53,12 @@ def plots(
         add(
             f"pr-{judging}",
             f"Precision and recall on {where} at {prevalence:.1%} NOK, mean of runs, 95% bands",
-            _curves(chosen, lambda p, nok: _precision(p, nok, prevalence), ("recall", "precision"), seed),
+            _curves(
+                chosen,
+                lambda false_alarms, recall: _precision(false_alarms, recall, prevalence),
+                ("recall", "precision"),
+                seed,
+            ),
         )
         add(f"confusion-{judging}", f"Confusion on {where}, mean of runs", _confusions(summary, judging, shown))
         add(f"cost-{judging}", f"Training time against F1 on {where}", _cost(summary, judging))
@@ -88,14 +93,9 @@ def _forest(summary: Summary, judging: str) -> Canvas:
 def _curves(chosen: Mapping[str, Judged], curve: Curve, labels: tuple[str, str], seed: int) -> Canvas:
     canvas, axes = _canvas(5.0)
     for name, judged in chosen.items():
-        mean = _mean_curve(judged, curve, np.arange(len(judged.is_nok)))
+        mean = _resampled(judged, curve, np.ones((1, len(judged.is_nok))))[0]
         (line,) = axes.plot(_CURVE_POINTS, mean, label=name)
-        rng = np.random.default_rng(seed)
-        places = [np.flatnonzero(judged.is_nok == label) for label in (False, True)]
-        draws = [
-            _mean_curve(judged, curve, np.concatenate([rng.choice(part, len(part)) for part in places]))
-            for _ in range(_RESAMPLES)
-        ]
+        draws = _resampled(judged, curve, _weights(judged.is_nok, seed))
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         axes.fill_between(_CURVE_POINTS, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
     axes.set_xlim(0, 1)
@@ -107,19 +107,37 @@ def _curves(chosen: Mapping[str, Judged], curve: Curve, labels: tuple[str, str],
     return canvas
 
 
-def _mean_curve(judged: Judged, curve: Curve, index: np.ndarray) -> FloatArray:
-    mean: FloatArray = np.mean([curve(p[index], judged.is_nok[index]) for p in judged.p_nok], axis=0)
+def _weights(is_nok: BoolArray, seed: int) -> FloatArray:
+    """How often each coil is drawn in each resample, within its label: float64 [B, N]."""
+    rng = np.random.default_rng(seed)
+    weights = np.empty((_RESAMPLES, len(is_nok)))
+    for label in (False, True):
+        count = int((is_nok == label).sum())
+        weights[:, is_nok == label] = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
+    return weights
+
+
+def _resampled(judged: Judged, curve: Curve, weights: FloatArray) -> FloatArray:
+    """The curve under each weighting [B, N] of the coils, mean over runs: float64 [B, points]."""
+    curves = []
+    for p_nok in judged.p_nok:
+        order = np.argsort(-p_nok, kind="stable")
+        last = np.append(np.diff(p_nok[order]) < 0, True)  # coils of equal score are called together
+        drawn, nok = weights[:, order], judged.is_nok[order]
+        hits, alarms = (drawn * nok).cumsum(axis=1)[:, last], (drawn * ~nok).cumsum(axis=1)[:, last]
+        curves.append([curve(fp / fp[-1], tp / tp[-1]) for fp, tp in zip(alarms, hits, strict=True)])
+    mean: FloatArray = np.mean(curves, axis=0)
     return mean
 
 
-def _roc(p_nok: FloatArray, is_nok: np.ndarray) -> FloatArray:
-    false_alarms, recall = roc_curve(p_nok, is_nok)
-    return np.asarray(np.interp(_CURVE_POINTS, false_alarms, recall))
+def _roc(false_alarms: FloatArray, recall: FloatArray) -> FloatArray:
+    return np.asarray(np.interp(_CURVE_POINTS, np.append(0.0, false_alarms), np.append(0.0, recall)))
 
 
-def _precision(p_nok: FloatArray, is_nok: np.ndarray, prevalence: float) -> FloatArray:
+def _precision(false_alarms: FloatArray, recall: FloatArray, prevalence: float) -> FloatArray:
     """The best precision that reaches each recall: between two thresholds precision is not a straight line."""
-    recall, precision = pr_curve(p_nok, is_nok, prevalence=prevalence)
+    hits, alarms = prevalence * recall, (1 - prevalence) * false_alarms
+    precision = hits / np.maximum(hits + alarms, np.finfo(np.float64).tiny)
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return np.asarray(best[np.searchsorted(recall, _CURVE_POINTS - 1e-12).clip(max=len(best) - 1)])
 

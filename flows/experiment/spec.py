@@ -10,7 +10,7 @@ from models.spec import TrainSpec, read_yaml
 from models.spec_part import SpecPart
 from schemas.bundles import Combine
 from schemas.errors import SpecError
-from schemas.faults import first_fault
+from schemas.faults import FirstFault, first_fault
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 FOLDS = "folds"  # the judging set that every experiment has: each coil by the model that did not learn from it
@@ -36,7 +36,7 @@ class EnsembleSpec(SpecPart):
 class Parallel(SpecPart):
     """Where runs are trained."""
 
-    on: Literal["local", "ray"] = "local"
+    where: Literal["local", "ray"] = "local"
     jobs: Annotated[int, Field(ge=1, le=1024)] = 1  # runs at once
     threads: Annotated[int, Field(ge=1, le=256)] = 1  # torch's and ONNX Runtime's, of one run
 
@@ -65,9 +65,9 @@ class ExperimentSpec(SpecPart):
     @model_validator(mode="after")
     def _names_are_known_and_unlike(self) -> "ExperimentSpec":
         if not self.models and not self.sweep:
-            raise ValueError("give models, a sweep, or both")
+            raise ValueError("models: give models, a sweep, or both")
         known = [*self.models, *sweep_of(self.sweep)]
-        _unlike("models, sweep and ensembles", [*known, *self.ensembles])
+        _unlike("models, sweep or ensembles", [*known, *self.ensembles])
         _unlike("gold", [FOLDS, *(one.name for one in self.gold)])
         for name, ensemble in self.ensembles.items():
             for member in ensemble.members:
@@ -135,7 +135,7 @@ def read_experiment(path: Path) -> ExperimentSpec:
     except ValidationError as error:
         fault = first_fault(error)
         raise SpecError(
-            f"{path}: key {fault.sentence() if fault.field else f'the whole file: {fault.said}'}",
+            f"{path}: {_place(content, fault)}",
             remedy=f"the keys are extends, {', '.join(ExperimentSpec.model_fields)}",
         ) from error
     for name in model_trees(spec):
@@ -198,6 +198,12 @@ def _checked(path: Path, spec: ExperimentSpec, name: str) -> None:
             f"{path}: key {place}: {first_fault(error).sentence()}",
             remedy="correct it there or in base; the keys are those of a training specification",
         ) from error
+
+
+def _place(content: object, fault: FirstFault) -> str:
+    if fault.field:
+        return f"key {fault.sentence()}"
+    return f"key {fault.said}" if isinstance(content, dict) else f"the whole file: {fault.said}"
 
 
 def _extended(path: Path, readers: tuple[Path, ...]) -> object:

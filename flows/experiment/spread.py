@@ -29,7 +29,7 @@ def spread(runs: Sequence[Run], places: Places, parallel: Parallel) -> Generator
     Raises:
         UsageError: Ray is asked for and not installed.
     """
-    if parallel.on == "ray":
+    if parallel.where == "ray":
         yield from _on_ray(runs, places, parallel)
     elif parallel.jobs == 1:
         material = material_at(places)
@@ -53,7 +53,7 @@ def _on_ray(runs: Sequence[Run], places: Places, parallel: Parallel) -> Generato
         import ray  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise UsageError(
-            "key parallel.on: ray is not installed", remedy="pip install 'coilflow[ray]', or set on: local"
+            "key parallel.where: ray is not installed", remedy="pip install ray, or set where: local"
         ) from error
     started = not ray.is_initialized()
     if started:

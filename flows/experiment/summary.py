@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from flows.experiment.coils import code_digest
-from flows.experiment.compare import Figures, Test, figures_of, finished_places, tests_of
+from flows.experiment.compare import Figures, PairedTest, figures_of, finished_places, paired_tests
 from flows.experiment.judged import Subject, subjects
 from flows.experiment.results import Done
 from flows.experiment.run import Prepared
@@ -45,7 +45,7 @@ class Summary:
     about: Mapping[str, str]  # machine, versions, digests, seeds
     figures: Mapping[str, Mapping[str, Figures]]  # judging set -> subject -> figures
     unfinished: tuple[str, ...]  # subjects with some runs missing
-    tests: tuple[Test, ...]
+    tests: tuple[PairedTest, ...]
     costs: Mapping[str, Cost]
     runs: tuple[Mapping[str, Any], ...]  # one a finished run: title, id, seed, seconds, epochs, threshold
 
@@ -84,7 +84,7 @@ def summarise(prepared: Prepared, done: Sequence[Done], *, command: str) -> tupl
         about=_about(prepared, done, command),
         figures=figures,
         unfinished=tuple(name for name, subject in found.items() if len(subject.scores) < whole),
-        tests=tuple(tests_of(spec, found, sizes)),
+        tests=tuple(paired_tests(spec, found, sizes)),
         costs=_costs(prepared, done, found),
         runs=tuple(_line(one) for one in done),
     )
@@ -132,7 +132,7 @@ def _about(prepared: Prepared, done: Sequence[Done], command: str) -> dict[str, 
         "command": command,
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
         "trained on": "; ".join(trained_on) or "nothing yet",
-        "runs at once": f"{spec.parallel.jobs} on {spec.parallel.on}, {spec.parallel.threads} threads each",
+        "runs at once": f"{spec.parallel.jobs} on {spec.parallel.where}, {spec.parallel.threads} threads each",
         "commit": _commit(),
         "code of models": code_digest("models")[:_DIGITS],
         "simulator": f"plant {code_digest('plant')[:_DIGITS]}",

@@ -1,0 +1,1 @@
+"""Experiments: specification, plan, runs, comparison, report."""
