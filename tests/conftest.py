@@ -4,8 +4,13 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.fix_kafka", "tests.fix_mqtt", "tests.fix_postgres"]
+
+# No test is timed: a busy machine proves nothing. Otherwise as the environment says: `ci` where CI is set.
+settings.register_profile("untimed", settings.default, deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)

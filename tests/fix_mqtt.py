@@ -163,9 +163,9 @@ def mqtt_server() -> Iterator[MqttServer]:
 
 @pytest.fixture
 def mqtt_mosquitto(mqtt_server: MqttServer) -> MqttServer:
-    """The plain broker where it is ours and keeps sessions over a restart."""
+    """The plain broker where it is ours and keeps sessions and their messages, which amqtt does not."""
     if os.environ.get(VARIABLE) or not _mosquitto():
-        pytest.skip("a broker that keeps sessions over a restart: install mosquitto")
+        pytest.skip("a broker that keeps sessions and their messages: install mosquitto")
     return mqtt_server
 
 

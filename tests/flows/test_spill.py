@@ -52,7 +52,7 @@ def test_a_key_that_returns_is_found_without_reading_to_the_end() -> None:
 
 
 @given(BATCHES, st.integers(1, 5))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_gathering_keeps_every_row_and_the_order_within_a_key(batches: Batches, parts: int) -> None:
     got = rows_of(list(gathered(batches_of(batches), key="key", parts=parts)))
     assert sorted(got, key=lambda row: row[1]) == rows_of(batches_of(batches))

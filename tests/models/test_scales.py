@@ -9,7 +9,7 @@ from models.scales import to_self_scale
 from tests.models.coils import random_matrix
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     factor=st.floats(0.01, 100.0),

@@ -246,11 +246,11 @@ def test_a_coil_in_two_plants_is_that_of_our_plant_or_of_the_one_named(
 
 
 def test_what_comes_while_the_bridge_is_away_is_served_when_it_is_back(
-    bridge: Running, mqtt_server: MqttServer, connection: Connection, plant_dsn: str
+    bridge: Running, mqtt_mosquitto: MqttServer, connection: Connection, plant_dsn: str
 ) -> None:
     fill(plant_dsn, [coil("7")])
-    settings = settings_for(mqtt_server, plant_dsn)
-    with publisher(mqtt_server) as plant:
+    settings = settings_for(mqtt_mosquitto, plant_dsn)
+    with publisher(mqtt_mosquitto) as plant:
         with bridge(settings):
             wait_until(lambda: subscribed(plant, connection))
         send(plant, "assesscoil", '{"SID": "7"}')
@@ -307,7 +307,7 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(bridge: Running, mqt
 
 
 def test_a_bridge_killed_before_it_acknowledged_serves_the_message_again(
-    mqtt_server: MqttServer, connection: Connection, database: str, plant_dsn: str, tmp_path: Path
+    mqtt_mosquitto: MqttServer, connection: Connection, database: str, plant_dsn: str, tmp_path: Path
 ) -> None:
     fill(plant_dsn, [coil("7")])
     environment = os.environ | {
@@ -315,11 +315,11 @@ def test_a_bridge_killed_before_it_acknowledged_serves_the_message_again(
         "COILFLOW_DATABASE_DSN": database,
         "COILFLOW_PLANT": "linz",
         "COILFLOW_PLANT_DSN": plant_dsn,
-        "COILFLOW_MQTT__HOST": mqtt_server.host,
-        "COILFLOW_MQTT__PORT": str(mqtt_server.port),
+        "COILFLOW_MQTT__HOST": mqtt_mosquitto.host,
+        "COILFLOW_MQTT__PORT": str(mqtt_mosquitto.port),
     }
     command = [sys.executable, "-c", "from console.cli import main; main()", "bridge", "mqtt"]
-    with publisher(mqtt_server) as plant, psycopg.connect(database) as holding:
+    with publisher(mqtt_mosquitto) as plant, psycopg.connect(database) as holding:
         first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         try:
             wait_until(lambda: subscribed(plant, connection), 60)

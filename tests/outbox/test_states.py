@@ -138,7 +138,6 @@ def test_everything_is_published_in_order_whatever_happens(connection: Connectio
         settings=settings(
             max_examples=120,
             stateful_step_count=30,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
             derandomize=True,
         ),

@@ -74,7 +74,7 @@ def assert_same(one: SimulatedBlock, other: SimulatedBlock, coils: int) -> None:
 
 
 @given(seed=st.integers(0, 2**32), coils=st.integers(1, 6), more=st.integers(0, 6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_longer_run_begins_with_a_shorter_one(seed: int, coils: int, more: int) -> None:
     (short,), (long,) = simulate(coils, seed=seed), simulate(coils + more, seed=seed)
     assert len(short) == coils

@@ -37,7 +37,7 @@ def assert_same(got: Assembled, want: Assembled) -> None:
 
 
 @given(st.lists(coil_readings(max_rows=30), min_size=1, max_size=4), st.data())
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_order_and_repeats_change_nothing(coils: list[Readings], data: st.DataObject) -> None:
     rows, headers = rows_of(*coils), [header(str(i)) for i in range(len(coils))]
     size = len(rows.coil)
@@ -47,7 +47,7 @@ def test_order_and_repeats_change_nothing(coils: list[Readings], data: st.DataOb
 
 
 @given(st.lists(coil_readings(max_rows=30), min_size=2, max_size=4), st.data())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_split_of_the_input_between_whole_coils_changes_nothing(coils: list[Readings], data: st.DataObject) -> None:
     rows, headers = rows_of(*coils), [header(str(i)) for i in range(len(coils))]
     cut = data.draw(st.integers(1, len(coils) - 1))
@@ -61,7 +61,7 @@ def test_the_split_of_the_input_between_whole_coils_changes_nothing(coils: list[
 
 
 @given(coil_readings(max_rows=30), st.data())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_revision_changes_with_any_reading_position_or_band(coil: Readings, data: st.DataObject) -> None:
     rows = rows_of(coil)
     (before,) = assemble(rows, [header()]).coils.revisions

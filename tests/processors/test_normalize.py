@@ -25,7 +25,7 @@ def matrix_of(*coils: Readings) -> FloatArray:
 
 
 @given(st.lists(coil_readings(), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_agrees_with_a_literal_reading_of_the_definition(coils: list[Readings]) -> None:
     got = matrix_of(*coils)
     for i, (top, bottom) in enumerate(coils):
@@ -48,7 +48,7 @@ def test_missing_rows_leave_the_others_where_the_definition_puts_them() -> None:
 
 
 @given(st.lists(coil_readings(), min_size=2, max_size=4))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_coil_is_the_same_alone_and_in_a_batch(coils: list[Readings]) -> None:
     together = matrix_of(*coils)
     for i, coil in enumerate(coils):
@@ -56,14 +56,14 @@ def test_a_coil_is_the_same_alone_and_in_a_batch(coils: list[Readings]) -> None:
 
 
 @given(st.integers(2, 400), st.floats(100, 120))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_coil_inside_its_band_is_zero_everywhere(rows: int, level: float) -> None:
     face = np.full((rows, 9), level)
     assert not matrix_of((face, face)).any()
 
 
 @given(coil_readings(max_rows=100), st.sampled_from([0.5, 2.0, 4.0]))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_twice_the_limits_give_half_the_saliency(coil: Readings, factor: float) -> None:
     coils = assemble(rows_of(coil), [header()]).coils
     wide = LIMITS.model_copy(update={"low": LIMITS.low * 1e3, "high": LIMITS.high * 1e3})  # nothing is clipped

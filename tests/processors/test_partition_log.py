@@ -230,7 +230,7 @@ def _events(line: bytes) -> tuple[ChunkEvent, ...]:
 
 
 TestPartitionLog = Machine.TestCase
-TestPartitionLog.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestPartitionLog.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 def test_a_message_that_names_no_coil_is_refused_alone_with_its_place_key_and_bytes() -> None:

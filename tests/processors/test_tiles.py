@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.tiles import Folded, Tiles, face_of_mid, fold_tiles
@@ -46,7 +46,6 @@ def assert_same(got: Folded, want: Folded) -> None:
 
 
 @given(st.integers(1, 40), st.integers(300, 5000))
-@settings(deadline=None)
 def test_rows_are_found_by_the_gap_whatever_the_pitch(rows: int, pitch: int) -> None:
     folded = fold_tiles(tiles_of(rows, pitch))
     assert not folded.faults
@@ -60,7 +59,6 @@ def test_rows_that_follow_each_other_without_a_gap_are_a_fault(pitch: float) -> 
 
 
 @given(st.integers(2, 10), st.data())
-@settings(deadline=None)
 def test_order_and_exact_repeats_change_nothing(rows: int, data: st.DataObject) -> None:
     tiles = tiles_of(rows)
     size = len(tiles.coil)
@@ -70,7 +68,6 @@ def test_order_and_exact_repeats_change_nothing(rows: int, data: st.DataObject) 
 
 
 @given(st.integers(2, 8), st.data())
-@settings(deadline=None)
 def test_any_missing_tile_is_a_fault_that_names_its_row(rows: int, data: st.DataObject) -> None:
     tiles = tiles_of(rows)
     lost = data.draw(st.integers(0, len(tiles.coil) - 1))

@@ -191,7 +191,7 @@ def test_a_label_learned_later_is_added_and_never_changed(connection: Connection
     assert rows(connection, b"select truth from coilflow.coils") == [{"truth": "NOK"}]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(coil_id=st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_any_other_coil_id_is_kept_as_it_is(connection: Connection, coil_id: str) -> None:
     record_verdicts(connection, [decided(coil_id)], decided_at=NOON, destinations=(KAFKA,))
