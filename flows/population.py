@@ -1,8 +1,10 @@
 """Labelled coils to train on, as matrices against one pair of limits."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +13,7 @@ import pyarrow.compute as pc
 from flows.matrices import read_blocks
 from flows.sources.source import Source
 from models.data_spec import SimulatedData
-from plant.line import simulate
+from plant.line import BLOCK_COILS, simulate
 from plant.settings import PRODUCTION, LineSettings
 from processors.assemble import assemble
 from processors.normalize import measure_limits, normalize
@@ -52,8 +54,7 @@ def simulated(data: SimulatedData, limits: Limits | None) -> Population:
         SourceError: a label is rarer than ten coils.
     """
     parts, known = _of_line(data, limits)
-    said = f", drift {data.drift_per_1000_coils:g} per 1,000" if data.drift_per_1000_coils else ""
-    population = labelled(parts, limits=known, source=f"plant: {data.coils} coils, seed {data.seed}{said}")
+    population = labelled(parts, limits=known, source=_said(data))
     return population if data.each_label is None else _first_of_each_label(population, data.each_label)
 
 
@@ -76,7 +77,7 @@ def unlabelled(data: SimulatedData | Source, limits: Limits | None) -> tuple[pa.
     known: Limits | None
     if isinstance(data, SimulatedData):
         parts, known = _of_line(data, limits)
-        name = f"plant: {data.coils} coils, seed {data.seed}"
+        name = _said(data)
     else:
         if limits is None:
             raise SourceError(f"{data.name}: there are no limits to normalise it with", remedy="use data.simulate")
@@ -113,9 +114,26 @@ def _of_line(data: SimulatedData, limits: Limits | None) -> tuple[list[pa.Record
         drift_per_1000_coils=data.drift_per_1000_coils,
         started_at=data.started_at or PRODUCTION.started_at,
     )
-    coils = [assemble(block.rows, block.headers).coils for block in simulate(data.coils, seed=data.seed, line=line)]
-    known = limits or _measured(coils)
-    return [normalize(part, known).batch for part in coils], known
+    blocks = simulate(data.skip_coils + data.coils, seed=data.seed, line=line)
+    skipped, offset = divmod(data.skip_coils, BLOCK_COILS)
+    coils: Iterable[CoilBatch] = (assemble(one.rows, one.headers).coils for one in islice(blocks, skipped, None))
+    if limits is None:
+        coils = list(coils)
+        limits = _measured(coils)
+    parts: list[pa.RecordBatch] = []
+    left = Counter(dict.fromkeys(BOTH_LABELS, data.each_label or data.coils))
+    for part in coils:
+        parts.append(normalize(part, limits).batch.slice(0 if parts else offset))
+        left.subtract(parts[-1].column("label").drop_null().to_pylist())
+        if data.each_label is not None and max(left.values()) <= 0:
+            break
+    return parts, limits
+
+
+def _said(data: SimulatedData) -> str:
+    after = f" after the first {data.skip_coils}" if data.skip_coils else ""
+    drift = f", drift {data.drift_per_1000_coils:g} per 1,000" if data.drift_per_1000_coils else ""
+    return f"plant: {data.coils} coils{after}, seed {data.seed}{drift}"
 
 
 def _of_source(source: Source, limits: Limits) -> tuple[list[pa.RecordBatch], Limits | None]:

@@ -18,7 +18,8 @@ class SimulatedData(SpecPart):
     defect_share: Share = TRAINING.defect_share  # of coils with an injected defect
     restlessness: Annotated[float, Field(gt=0, le=5)] = TRAINING.restlessness  # scales every benign disturbance
     drift_per_1000_coils: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0  # relative change of coating
-    started_at: AwareDatetime | None = None  # of the first coil; None: the line's own
+    skip_coils: Annotated[int, Field(ge=0)] = 0  # that ran before and are left out: the line drifts meanwhile
+    started_at: AwareDatetime | None = None  # of the line's first coil, skipped or not; None: the line's own
     each_label: Annotated[int, Field(ge=1)] | None = None  # keep only so many OK and as many NOK, the first ones
 
 

@@ -21,9 +21,22 @@ from schemas.errors import SpecError
 ID_DIGITS = 16
 _SEEDS_A_REPEAT = 1000
 _NO_LEARNERS = frozenset({"anomaly", "rule"})  # families that need no NOK coil to come about
-_JUDGES = frozenset(
-    {"evaluation.py", "statistics.py", "ensemble.py", "combine.py", "combine_fit.py"}
-)  # the report reckons with these anew each time
+_NOT_TRAINED_WITH = frozenset(  # what serves and judges: a run of another of these is the same run
+    {
+        "combine.py",
+        "combine_fit.py",
+        "ensemble.py",
+        "evaluation.py",
+        "features.py",
+        "golden.py",
+        "head_graph.py",
+        "heads.py",
+        "augment_numpy.py",
+        "int8_graph.py",
+        "quantize.py",
+        "statistics.py",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +74,7 @@ def plan(spec: ExperimentSpec, material: Material) -> tuple[Run, ...]:
     for key, coils in (("data", population), *((f"gold ({name})", one) for name, one in material.gold)):
         _refuse_labels(coils, key)
     _refuse_few(spec, population.is_nok)
-    code = code_digest("models", but=_JUDGES)
+    code = code_digest("models", but=_NOT_TRAINED_WITH)
     digests = [population.digest(), *(f"{name} {coils.digest()}" for name, coils in material.gold)]
     unlabelled = {key: coils.digest() for key, coils in material.unlabelled.items()}
     limits = population.limits.version if population.limits else None
@@ -135,7 +148,7 @@ def _every(size: int, share: float) -> BoolArray:
 
 def _folds(spec: ExperimentSpec, is_nok: BoolArray, repeat: int) -> list[tuple[IntArray, IntArray]]:
     folds = StratifiedKFold(n_splits=spec.folds, shuffle=True, random_state=(spec.seed + repeat) % 2**31)
-    return list(folds.split(np.zeros(len(is_nok)), is_nok))
+    return list(folds.split(np.zeros(len(is_nok)), is_nok))[: spec.train_folds]
 
 
 def _refuse_labels(population: Population, key: str) -> None:

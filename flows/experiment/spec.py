@@ -49,6 +49,7 @@ class ExperimentSpec(SpecPart):
     data: DataSpec
     gold: tuple[JudgingSet, ...] = ()
     folds: Annotated[int, Field(ge=2, le=100)] = 5
+    train_folds: Annotated[int, Field(ge=1)] | None = None  # only the first so many folds; None: all
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     base: dict[str, Any] = Field(default_factory=dict)  # keys of a training specification that all models share
@@ -75,6 +76,8 @@ class ExperimentSpec(SpecPart):
                     raise ValueError(f"ensembles.{name}.members: {member} is no model; there are {', '.join(known)}")
             if ensemble.top_k is not None and ensemble.top_k > len(ensemble.members):
                 raise ValueError(f"ensembles.{name}.top_k is {ensemble.top_k} of {len(ensemble.members)} members")
+        if self.train_folds is not None and self.train_folds > self.folds:
+            raise ValueError(f"train_folds is {self.train_folds} of {self.folds} folds")
         subjects = self.subjects()
         for pair in self.compare:
             for name in pair:
