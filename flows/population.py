@@ -1,8 +1,7 @@
 """Labelled coils to train on, as matrices against one pair of limits."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -54,8 +53,9 @@ def simulated(data: SimulatedData, limits: Limits | None) -> Population:
         SourceError: a label is rarer than ten coils.
     """
     parts, known = _of_line(data, limits)
-    population = labelled(parts, limits=known, source=_said(data))
-    return population if data.each_label is None else _first_of_each_label(population, data.each_label)
+    if data.each_label is not None:
+        parts = _first_of_each_label(parts, data.each_label)
+    return labelled(parts, limits=known, source=_said(data))
 
 
 def from_source(source: Source, limits: Limits, *, needed: Sequence[str] = BOTH_LABELS) -> Population:
@@ -81,9 +81,9 @@ def unlabelled(data: SimulatedData | Source, limits: Limits | None) -> tuple[pa.
     else:
         if limits is None:
             raise SourceError(f"{data.name}: there are no limits to normalise it with", remedy="use data.simulate")
-        parts, known = _of_source(data, limits)
-        name = data.name
-    batches = pa.Table.from_batches(parts, schema=MATRIX_BATCH).combine_chunks().to_batches()
+        taken, known = _of_source(data, limits)
+        parts, name = iter(taken), data.name
+    batches = pa.Table.from_batches(list(parts), schema=MATRIX_BATCH).combine_chunks().to_batches()
     if not batches:
         raise SourceError(f"{name} holds no coil", remedy="check that it is the right one, and whole")
     return batches[0], known
@@ -93,7 +93,7 @@ def labelled(
     batches: Iterable[pa.RecordBatch], *, limits: Limits | None, source: str, needed: Sequence[str] = BOTH_LABELS
 ) -> Population:
     """Keep the coils that have a label; raises SourceError where a label of `needed` is rarer than ten coils."""
-    table = pa.Table.from_batches(batches, schema=MATRIX_BATCH)
+    table = pa.Table.from_batches(list(batches), schema=MATRIX_BATCH)
     table = table.filter(pc.is_valid(table.column("label"))).combine_chunks()
     parts = table.to_batches()
     labels = parts[0].column("label").to_pylist() if parts else []
@@ -107,7 +107,7 @@ def labelled(
     return Population(batch=parts[0], limits=limits, source=source)
 
 
-def _of_line(data: SimulatedData, limits: Limits | None) -> tuple[list[pa.RecordBatch], Limits]:
+def _of_line(data: SimulatedData, limits: Limits | None) -> tuple[Iterator[pa.RecordBatch], Limits]:
     line = LineSettings(
         defect_share=data.defect_share,
         restlessness=data.restlessness,
@@ -120,14 +120,9 @@ def _of_line(data: SimulatedData, limits: Limits | None) -> tuple[list[pa.Record
     if limits is None:
         coils = list(coils)
         limits = _measured(coils)
-    parts: list[pa.RecordBatch] = []
-    left = Counter(dict.fromkeys(BOTH_LABELS, data.each_label or data.coils))
-    for part in coils:
-        parts.append(normalize(part, limits).batch.slice(0 if parts else offset))
-        left.subtract(parts[-1].column("label").drop_null().to_pylist())
-        if data.each_label is not None and max(left.values()) <= 0:
-            break
-    return parts, limits
+    known = limits
+    parts = (normalize(part, known).batch for part in coils)
+    return (part.slice(0 if place else offset) for place, part in enumerate(parts)), known
 
 
 def _said(data: SimulatedData) -> str:
@@ -152,18 +147,20 @@ def _of_source(source: Source, limits: Limits) -> tuple[list[pa.RecordBatch], Li
     return batches, None if grey else limits
 
 
-def _first_of_each_label(population: Population, count: int) -> Population:
-    places = [np.flatnonzero(population.is_nok == nok)[:count] for nok in (False, True)]
-    for label, found in zip(BOTH_LABELS, places, strict=True):
-        if len(found) < count:
-            raise SpecError(
-                f"key data.simulate.each_label: {len(found)} of the simulated coils are {label}, wanted are {count}",
-                remedy="raise data.simulate.coils, or lower each_label",
-            )
-    return Population(
-        batch=population.batch.take(pa.array(np.sort(np.concatenate(places)))),
-        limits=population.limits,
-        source=f"{population.source}, the first {count} of each label",
+def _first_of_each_label(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
+    """So many coils of each label, in their order; asks for no more batches than that takes."""
+    left = dict.fromkeys(BOTH_LABELS, count)
+    for batch in batches:
+        labels = np.asarray(batch.column("label").to_pylist())
+        places = {label: np.flatnonzero(labels == label)[:wanted] for label, wanted in left.items()}
+        left = {label: wanted - len(places[label]) for label, wanted in left.items()}
+        yield batch.take(pa.array(np.sort(np.concatenate(list(places.values())))))
+        if not any(left.values()):
+            return
+    rare = max(left, key=lambda label: left[label])
+    raise SpecError(
+        f"key data.simulate.each_label: {count - left[rare]} of the simulated coils are {rare}, wanted are {count}",
+        remedy="raise data.simulate.coils, or lower each_label",
     )
 
 
