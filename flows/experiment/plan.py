@@ -14,6 +14,7 @@ from flows.experiment.spec import Amount, ExperimentSpec, model_trees, train_spe
 from flows.population import BOTH_LABELS, Population
 from models.data_spec import DataSpec
 from models.network_spec import family_of
+from models.networks.weights import SIMULATED
 from models.spec import TrainSpec
 from schemas.coils import BoolArray, IntArray
 from schemas.errors import SpecError
@@ -198,7 +199,8 @@ def unlabelled_of(spec: TrainSpec) -> list[DataSpec]:
 
 def _settings(spec: TrainSpec, unlabelled: Mapping[str, str]) -> dict[str, object]:
     """What shapes a model, but its name and its labelled coils; a file of weights counts by its content."""
-    weights = Path(spec.network.weights)
+    named = spec.network.weights
+    weights = SIMULATED / f"{spec.kind}.safetensors" if named == "simulated" else Path(named)
     return {
         **spec.model_dump(mode="json", exclude={"name", "data", "out", "holdout_share"}),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
