@@ -16,7 +16,7 @@ from flows.experiment.compare import Figures, PairedTest, figures_of, finished_p
 from flows.experiment.judged import Subject, subjects
 from flows.experiment.results import Done
 from flows.experiment.run import Prepared
-from flows.experiment.spec import FOLDS
+from flows.experiment.spec import FOLDS, ExperimentSpec
 
 _DIGITS = 12
 
@@ -73,7 +73,7 @@ def summarise(prepared: Prepared, done: Sequence[Done], *, command: str) -> tupl
     for name, ensemble in spec.ensembles.items():
         sizes |= {amount.of(name): sizes[amount.of(ensemble.members[0])] for amount in spec.amounts()}
     have = {one.run.id for one in done}
-    whole = spec.folds * spec.repeats
+    whole = (spec.train_folds or spec.folds) * spec.repeats
     summary = Summary(
         name=spec.name,
         description=" ".join(spec.description.split()),
@@ -133,14 +133,14 @@ def _about(prepared: Prepared, done: Sequence[Done], command: str) -> dict[str, 
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
         "trained on": "; ".join(trained_on) or "nothing yet",
         "runs at once": f"{spec.parallel.jobs} on {spec.parallel.where}, {spec.parallel.threads} threads each",
-        "commit": _commit(),
+        "commit": _git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or _installed(),
         "code of models": code_digest("models")[:_DIGITS],
-        "simulator": f"plant {code_digest('plant')[:_DIGITS]}",
+        "simulator": f"plant {code_digest('plant')[:_DIGITS]}{_since()}",
         "libraries": ", ".join(f"{k} {v}" for k, v in done[0].result["libraries"].items()) if done else "nothing yet",
         "coils": f"{_described(population.source, len(population.is_nok), int(population.is_nok.sum()))}, "
         f"digest {population.digest()[:_DIGITS]}",
         "limits": f"{limits.low:g} to {limits.high:g} g/m² ({limits.version})" if limits else "none: grey levels",
-        "folds": f"{spec.folds} stratified × {spec.repeats} repeats, seed {spec.seed}",
+        "folds": f"{_trained_of(spec)}{spec.folds} stratified × {spec.repeats} repeats, seed {spec.seed}",
         "seeds of training": f"{seeds[0]} to {seeds[-1]}, one a repeat and fold, the same for all models",
     }
     for name, coils in prepared.material.gold:
@@ -175,21 +175,32 @@ def _processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def _commit() -> str:
-    """Git's name of the code where it stands in a repository, else the installed version."""
-    here = Path(__file__).parent
+def _trained_of(spec: ExperimentSpec) -> str:
+    return "" if spec.train_folds is None else f"the first {spec.train_folds} of "
+
+
+def _since() -> str:
+    """When the simulator was last changed: figures on it are honest only where no model was there to tune it by."""
+    commit = _git("log", "-1", "--format=%h of %cI", "--", "../../plant")
+    return f", as of commit {commit}" if commit else ""
+
+
+def _git(*arguments: str) -> str:
+    """What git says of this code; nothing where it stands in no repository."""
     try:
         ran = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607 - git of the path
-            cwd=here,
+            ["git", *arguments],  # noqa: S607 - git of the path
+            cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
             check=False,
         )
     except OSError:
-        ran = None
-    if ran is not None and ran.returncode == 0:
-        return ran.stdout.strip()
+        return ""
+    return ran.stdout.strip() if ran.returncode == 0 else ""
+
+
+def _installed() -> str:
     try:
         return f"coilflow {version('coilflow')}"
     except PackageNotFoundError:
