@@ -188,7 +188,7 @@ def _since() -> str:
 def _git(*arguments: str) -> str:
     """What git says of this code; nothing where it stands in no repository."""
     try:
-        ran = subprocess.run(
+        ran = subprocess.run(  # noqa: S603 - our own words only
             ["git", *arguments],  # noqa: S607 - git of the path
             cwd=Path(__file__).parent,
             capture_output=True,
