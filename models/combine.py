@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.bundles import Combine
 from schemas.coils import FloatArray
+from schemas.combine import Combine
 
 SMALLEST_P = 1e-6  # probabilities are kept this far from 0 and 1 where log-odds are taken
 

@@ -8,11 +8,22 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from models.bundle import MANIFEST, SPREAD, Bundle, load_bundle, read_file, sha256, write_folder
+from models.bundle import (
+    MANIFEST,
+    SPREAD,
+    WEIGHTS,
+    Bundle,
+    load_bundle,
+    read_file,
+    sha256,
+    write_bundle,
+    write_folder,
+)
 from models.combine import MEAN, Rule, among, combine
 from models.scales import to_self_scale, to_self_spread
-from schemas.bundles import EnsembleManifest, PlainCombine
+from schemas.bundles import EnsembleManifest
 from schemas.coils import Float32Array, FloatArray, Limits
+from schemas.combine import PlainCombine
 from schemas.errors import BundleError
 from schemas.faults import first_fault
 from schemas.matrices import Scale, tensor_values
@@ -234,3 +245,14 @@ def write_ensemble(
     text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
     write_folder(folder, {**files, ENSEMBLE: text.encode()})
     return manifest
+
+
+def without_weights(bundle: Bundle, out: Path) -> Path:
+    """Write a bundle again with what serves alone; its weights double its size, and only training begins with them.
+
+    Raises:
+        BundleError: `out` exists, or cannot be written.
+    """
+    files = {name: read_file(bundle.folder / name) for name in bundle.manifest.files if name != WEIGHTS}
+    write_bundle(out, manifest=bundle.manifest, files=files)
+    return out

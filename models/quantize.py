@@ -3,7 +3,7 @@
 import contextlib
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from models.bundle import (
     write_bundle,
 )
 from models.combine import Rule
-from models.ensemble import COILS_AT_ONCE, Ensemble, load_ensemble, write_ensemble
+from models.ensemble import COILS_AT_ONCE, Ensemble, load_ensemble, without_weights, write_ensemble
 from models.evaluation import evaluate
 from models.golden import golden_again
 from models.int8_graph import Correction, corrected, float_nodes, pools_as_convolutions
@@ -41,7 +41,7 @@ from schemas.matrices import tensor_values
 
 _SUFFIX = "-int8"
 _PERCENTILE = 99.999  # of the activations that a layer's 256 levels span; the rest, rare peaks, are clipped
-_MOST_CALIBRATED = 256  # coils: every activation of each is held in memory at once
+MOST_CALIBRATED = 256  # coils: every activation of each is held in memory at once
 _LEAST_ODDS = 1e-6  # p_nok is held so far from 0 and 1 where log-odds are wanted
 _LIBRARIES = ("numpy", "onnx", "onnxruntime")
 
@@ -50,18 +50,25 @@ Coils = tuple[Float32Array, Float32Array]
 
 
 def quantize_ensemble(
-    source: Path | None, out: Path, *, calibration: pa.RecordBatch, judged: pa.RecordBatch
+    source: Path | None,
+    out: Path,
+    *,
+    calibration: pa.RecordBatch,
+    judged: pa.RecordBatch,
+    on_member: Callable[[str], None] = lambda _: None,
 ) -> EnsembleManifest:
     """Write the int8 form of an ensemble; thresholds, limits and the way to combine are kept.
 
     Convolutions and what lies between them are computed in 8 bits; the first convolution, everything behind the last
-    one, the guard and a member with fewer than two convolutions stay as they are (models.int8_graph says why).
+    one, the guard and a member with fewer than two convolutions stay as they are (models.int8_graph says why). What
+    training alone needs is left out.
 
     Args:
         source: folder of the ensemble; None for the shipped one.
         out: the new ensemble's folder, which must not exist.
         calibration: MATRIX_BATCH of typical coils, labels not needed; the first 256 are taken.
         judged: MATRIX_BATCH of other coils, all labelled, both labels, for the metrics of the manifests.
+        on_member: called with the name of each member that is done.
 
     Raises:
         BundleError: the ensemble cannot be read, or `out` exists or cannot be written.
@@ -72,9 +79,14 @@ def quantize_ensemble(
     with tempfile.TemporaryDirectory(prefix="coilflow-int8-") as folder:
         members = []
         for member in ensemble.members:
-            seen, labelled = (_coils(member, batch) for batch in (calibration.slice(0, _MOST_CALIBRATED), judged))
-            made = _quantize(member, Path(folder) / member.folder.name, seen, labelled, is_nok)
-            members.append(made or member.folder)
+            seen, labelled = (_coils(member, batch) for batch in (calibration.slice(0, MOST_CALIBRATED), judged))
+            made = Path(folder) / member.folder.name
+            if not _quantize(member, made, seen, labelled, is_nok):
+                without_weights(member, made)
+            members.append(made)
+            on_member(member.manifest.name)
+        guard = ensemble.guard
+        kept_guard = None if guard is None else without_weights(guard, Path(folder) / guard.folder.name)
         return write_ensemble(
             out,
             name=f"{ensemble.manifest.name}{_SUFFIX}",
@@ -83,7 +95,7 @@ def quantize_ensemble(
             thresholds=ensemble.manifest.thresholds,
             limits=ensemble.limits,
             how=_rule(ensemble.manifest),
-            guard=ensemble.guard.folder if ensemble.guard else None,
+            guard=kept_guard,
         )
 
 
@@ -94,12 +106,12 @@ def label_agreement(one: Ensemble, other: Ensemble, batch: pa.RecordBatch) -> fl
     return float(np.mean(first == second))
 
 
-def _quantize(member: Bundle, out: Path, seen: Coils, labelled: Coils, is_nok: BoolArray) -> Path | None:
-    """Write the int8 form of a member; None where it has nothing to quantise."""
+def _quantize(member: Bundle, out: Path, seen: Coils, labelled: Coils, is_nok: BoolArray) -> bool:
+    """Write the int8 form of a member; False where it has nothing to quantise."""
     before = member.manifest
     model = _int8(read_file(member.folder / MODEL), member, seen)
     if model is None:
-        return None
+        return False
     place = out / MODEL
     correction = _correction(member, open_session(model, place=place, threads=1), seen)
     model = corrected(model, correction)
@@ -117,7 +129,7 @@ def _quantize(member: Bundle, out: Path, seen: Coils, labelled: Coils, is_nok: B
     golden = golden_again(member.golden, session)
     write_bundle(out, manifest=before.model_copy(update=changes), files={MODEL: model, GOLDEN: golden})
     load_bundle(out, threads=1).verify()
-    return out
+    return True
 
 
 def _int8(model: bytes, member: Bundle, seen: Coils) -> bytes | None:

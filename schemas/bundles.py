@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.coils import Limits
+from schemas.combine import Combine
 from schemas.matrices import Scale
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-PlainCombine = Literal["mean", "confidence_sum", "union"]  # those that need nothing fitted
-Combine = Literal[PlainCombine, "weighted", "stacking"]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]

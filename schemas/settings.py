@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -13,6 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from schemas.combine import Combine, PlainCombine
 from schemas.errors import UsageError
 from schemas.stream_settings import KafkaSettings, MqttSettings, StreamSettings, Webhook
 
@@ -43,7 +44,7 @@ class Settings(BaseSettings):
     database_dsn: str | None = None  # PostgreSQL to write to; None: the embedded one
     ensemble: Path | None = None  # folder of an ensemble; None: the shipped one
     mapping: Path | None = None  # file of the plant's own names, see docs/mapping.md; None: ours
-    combine: Literal["mean", "confidence_sum"] | None = None  # how members decide; None: as the ensemble says
+    combine: PlainCombine | None = None  # how members decide; None: as the ensemble says
     threads: Annotated[int, Field(ge=1, le=64)] = 2  # ONNX Runtime threads of one model
     batch_coils: Annotated[int, Field(ge=1, le=4096)] = 64  # coils scored at once
     mode: Literal["observe", "announce"] = "announce"
@@ -61,6 +62,17 @@ class Settings(BaseSettings):
     @classmethod
     def _from_home(cls, path: Path | None) -> Path | None:
         return path and path.expanduser()
+
+    @field_validator("combine", mode="before")
+    @classmethod
+    def _nothing_fitted(cls, combine: object) -> object:
+        if combine in get_args(Combine) and combine not in get_args(PlainCombine):
+            plain = ", ".join(get_args(PlainCombine))
+            raise ValueError(
+                f"{combine} needs weights that were fitted to the members, so only an ensemble itself can name it; "
+                f"{plain} need none"
+            )
+        return combine
 
     @field_validator("tolerance_profiles")
     @classmethod

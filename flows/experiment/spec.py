@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from models.data_spec import DataSpec, Share
 from models.spec import TrainSpec, read_yaml
 from models.spec_part import SpecPart
-from schemas.bundles import Combine
+from schemas.combine import Combine
 from schemas.errors import SpecError
 from schemas.faults import FirstFault, first_fault
 

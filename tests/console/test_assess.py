@@ -153,3 +153,13 @@ def test_members_can_be_combined_as_the_pilot_did(
     assert {verdict["threshold"] for verdict in ran.objects} == {0.5}
     assert [verdict["p_nok"] for verdict in ran.objects] == [0.5, 1.0]  # a member that says 0.5 has no confidence
     assert ran.labels == {"1": "UNDECIDED", "2": "NOK"}
+
+
+def test_members_can_be_combined_so_that_one_of_them_suffices(
+    coilflow: Coilflow, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_tables([coil("1"), coil("2", level=70.0)], place / "line")
+    monkeypatch.setenv("COILFLOW_COMBINE", "union")
+    ran = coilflow("assess", source, "--json")
+    assert {verdict["threshold"] for verdict in ran.objects} == {0.5}
+    assert [verdict["p_nok"] for verdict in ran.objects] == pytest.approx([0.5, 0.997], abs=1e-3)

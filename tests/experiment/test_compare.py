@@ -10,8 +10,8 @@ from flows.experiment.results import VALIDATION, Scores, Split
 from flows.experiment.spec import EnsembleSpec
 from models.objectives_spec import Threshold
 from models.statistics import class_statistic, paired_permutation_test, per_class_metrics
-from schemas.bundles import Combine
 from schemas.coils import BoolArray, FloatArray
+from schemas.combine import Combine
 from tests.experiment.tiny import spec_of
 
 RNG = np.random.default_rng(3)

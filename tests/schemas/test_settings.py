@@ -1,9 +1,11 @@
 """Settings: what is wrong is named with its remedy, and no secret is ever shown."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from schemas.combine import PlainCombine
 from schemas.errors import UsageError
 from schemas.settings import SETTINGS_FILE, load_settings
 
@@ -77,3 +79,17 @@ def test_a_secret_in_a_wrong_line_of_the_file_is_not_shown(line: str, folder: Pa
         load_settings()
     assert "4711" not in f"{caught.value} {caught.value.remedy}"
     assert caught.value.remedy
+
+
+def test_every_way_to_combine_that_needs_nothing_fitted_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for how in get_args(PlainCombine):
+        monkeypatch.setenv("COILFLOW_COMBINE", how)
+        assert load_settings().combine == how
+
+
+@pytest.mark.parametrize("how", ["weighted", "stacking"])
+def test_a_way_to_combine_that_needs_fitted_weights_is_no_setting(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COILFLOW_COMBINE", how)
+    with pytest.raises(UsageError, match=f"{how} needs weights that were fitted to the members") as caught:
+        load_settings()
+    assert "COILFLOW_COMBINE" in caught.value.remedy
