@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.population import Population
-from flows.train import population_of, split_of, train_on
+from flows.split import split
+from flows.train import population_of, train_on
 from models.bundle import MANIFEST, VERSION_DIGITS, load_bundle, read_file, sha256
 from models.data_spec import DataSpec
-from models.ensemble import SHIPPED, Ensemble, load_ensemble, write_ensemble
+from models.ensemble import SHIPPED, Ensemble, load_ensemble, without_weights, write_ensemble
 from models.spec import TrainSpec, read_spec
 from models.thresholds import f1_threshold
 from schemas.bundles import EnsembleManifest
@@ -46,7 +47,8 @@ def build_ensemble(specs: Sequence[TrainSpec], out: Path, progress: Progress | N
         for spec in specs:
             if spec.data not in populations:
                 populations[spec.data] = population_of(spec, first.limits)
-            members.append(train_on(spec, populations[spec.data], Path(folder) / spec.name, progress))
+            trained = train_on(spec, populations[spec.data], Path(folder) / "trained" / spec.name, progress)
+            members.append(without_weights(load_bundle(trained, threads=1), Path(folder) / spec.name))
         manifest = _with_thresholds(members, specs, populations, first.limits, Path(folder))
         _replace(out, Path(folder) / NAME)
     return manifest
@@ -73,7 +75,8 @@ def _with_thresholds(
     for spec in specs:
         if spec.scale not in thresholds:
             population = populations[spec.data]
-            validation = split_of(spec, population).validation
+            shares = {"validation_share": spec.validation_share, "holdout_share": spec.holdout_share}
+            validation = split(population, **shares).validation
             thresholds[spec.scale] = _threshold(ensemble, population, validation, spec.scale)
     return write(NAME, thresholds)
 
@@ -84,7 +87,7 @@ def _threshold(ensemble: Ensemble, population: Population, chosen: np.ndarray, s
         column = batch.schema.get_field_index("scale")
         batch = batch.set_column(column, batch.schema.field(column), pa.array(["self"] * len(chosen)))
     scores = ensemble.score(batch)
-    return round(f1_threshold(scores.p_nok, population.is_nok[chosen]), 3)
+    return f1_threshold(scores.p_nok, population.is_nok[chosen])
 
 
 def _replace(out: Path, built: Path) -> None:

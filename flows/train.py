@@ -1,36 +1,24 @@
 """One model from a specification: coils, training, export, and a bundle that says how good it is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.progress import Progress
-from sklearn.model_selection import train_test_split
 
 from flows.background import background_of, network_coils, parent_of
-from flows.population import BOTH_LABELS, LEAST_OF_A_LABEL, Population, from_source, simulated
+from flows.population import BOTH_LABELS, Population, from_source, simulated
 from flows.sources.open import open_source
+from flows.split import split
 from flows.trained_bundle import write_trained
 from models.spec import TrainSpec
 from models.training import Background, Epoch, LabelledCoils, fit
-from schemas.coils import IntArray, Limits
+from schemas.coils import Limits
 from schemas.errors import SourceError, SpecError
 from schemas.mapping import OUR_NAMES, PlantMapping
 from schemas.settings import ToleranceProfile
 
-__all__ = ["Split", "background_of", "network_coils", "population_of", "split_of", "train", "train_on"]
-
 _DEFAULT_PROFILES = {"default": ToleranceProfile()}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Split:
-    """Indices into a population: what is learnt from, what stops and calibrates, what judges."""
-
-    training: IntArray
-    validation: IntArray
-    holdout: IntArray
 
 
 def train(
@@ -104,8 +92,8 @@ def train_on(
         background = background_of(spec, population.limits)
     parent = parent_of(spec)
     coils = LabelledCoils(coils=network_coils(population.batch, spec), is_nok=population.is_nok)
-    split = split_of(spec, population)
-    training, validation = coils.take(split.training), coils.take(split.validation)
+    parts = split(population, validation_share=spec.validation_share, holdout_share=spec.holdout_share)
+    training, validation = coils.take(parts.training), coils.take(parts.validation)
     trained = fit(spec, training, validation, on_epoch=_reporter(spec, progress), background=background)
     return write_trained(
         spec,
@@ -113,25 +101,11 @@ def train_on(
         coils,
         trained,
         out,
-        validation=split.validation,
-        holdout=split.holdout,
+        validation=parts.validation,
+        holdout=parts.holdout,
         parent=parent,
         profiles=profiles,
     )
-
-
-def split_of(spec: TrainSpec, population: Population) -> Split:
-    """Split by label; models that name the same coils and shares share the split, whatever their seed.
-
-    Stratified, unless one label is too rare for that, as where an anomaly detector begins.
-    """
-    seed = int(population.digest()[:8], 16)
-    everything, is_nok = np.arange(len(population.is_nok)), population.is_nok
-    strata = is_nok if min(is_nok.sum(), (~is_nok).sum()) >= LEAST_OF_A_LABEL else np.zeros_like(is_nok)
-    rest, holdout = train_test_split(everything, test_size=spec.holdout_share, stratify=strata, random_state=seed)
-    share = spec.validation_share / (1 - spec.holdout_share)
-    training, validation = train_test_split(rest, test_size=share, stratify=strata[rest], random_state=seed)
-    return Split(training=training, validation=validation, holdout=holdout)
 
 
 def _reporter(spec: TrainSpec, progress: Progress | None) -> Callable[[Epoch], None]:

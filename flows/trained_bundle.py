@@ -13,6 +13,7 @@ from flows.population import Population
 from models.bundle import GOLDEN, MODEL, OUTPUT, VERSION_DIGITS, WEIGHTS, load_bundle, sha256, write_bundle
 from models.evaluation import evaluate
 from models.export import to_onnx
+from models.network_spec import OPTIONS, family_of
 from models.networks import Network
 from models.networks.weights import state_bytes
 from models.objectives_spec import Threshold
@@ -25,6 +26,7 @@ from schemas.matrices import MATRIX_BATCH, tensor_column
 from schemas.settings import ToleranceProfile
 
 _CANARIES_PER_LABEL = 4
+_REFUSED_BY_SOME = ("loss", "pairs")  # parts that a specification always has, and that some kinds know nothing of
 _LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "torch", "ultralytics")
 
 
@@ -78,7 +80,7 @@ def write_trained(
             coils=len(coils),
             nok=int(coils.is_nok.sum()),
             data_digest=population.digest(),
-            spec={**_without_dsn(spec.model_dump(mode="json", exclude={"out"})), "data": _data_of(spec, population)},
+            spec=_recorded(spec, population),
             seed=spec.seed,
             weights=f"parent {parent.name} {parent.version}" if parent else trained.network.initial_weights,
         ),
@@ -129,10 +131,19 @@ def _golden(
     return content
 
 
-def _data_of(spec: TrainSpec, population: Population) -> dict[str, Any]:
-    if spec.data.simulate is None:
-        return {"source": population.source}
-    return {"simulate": spec.data.simulate.model_dump(mode="json")}
+def _recorded(spec: TrainSpec, population: Population) -> dict[str, Any]:
+    """A specification as a manifest tells it: all that was in force, so that it can be read back and run again.
+
+    What its kind knows nothing of is left out, for a specification that names it is refused; so are the folder that it
+    wrote to, and passwords.
+    """
+    family = family_of(spec.kind)
+    unsaid = {part for part in _REFUSED_BY_SOME if part not in spec.model_fields_set}
+    told = spec.model_dump(mode="json", exclude={"out", "data", "network", *unsaid})
+    network = spec.network.model_dump(mode="json", include=set(OPTIONS[family]))
+    simulate = spec.data.simulate
+    data = {"source": population.source} if simulate is None else {"simulate": simulate.model_dump(mode="json")}
+    return {**_without_dsn(told), "network": network, "data": data}
 
 
 def _without_dsn(told: dict[str, Any]) -> dict[str, Any]:

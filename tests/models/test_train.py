@@ -10,8 +10,8 @@ import pytest
 from flows.bundles import build_ensemble
 from flows.population import Population, from_source, labelled, simulated
 from flows.sources.open import open_source
-from flows.train import split_of, train, train_on
-from models.bundle import MODEL, load_bundle
+from flows.train import train, train_on
+from models.bundle import GOLDEN, MODEL, WEIGHTS, load_bundle
 from models.data_spec import DataSpec, SimulatedData
 from models.ensemble import load_ensemble
 from models.spec import TrainSpec
@@ -63,15 +63,6 @@ def test_the_same_specification_gives_the_same_version(tmp_path: Path, populatio
     assert (first / MODEL).read_bytes() == (second / MODEL).read_bytes()
 
 
-def test_models_on_the_same_coils_share_a_stratified_split(population: Population) -> None:
-    split, other = split_of(_spec(), population), split_of(_spec(seed=9), population)
-    np.testing.assert_array_equal(split.holdout, other.holdout)
-    together = np.concatenate([split.training, split.validation, split.holdout])
-    np.testing.assert_array_equal(np.sort(together), np.arange(120))
-    shares = [population.is_nok[part].mean() for part in (split.training, split.validation, split.holdout)]
-    assert np.ptp(shares) < 0.05
-
-
 def test_an_ensemble_is_built_from_specifications_in_one_go(tmp_path: Path) -> None:
     specs = [_spec(name="a", epochs=1), _spec(name="b", epochs=1, scale="self")]
     out = tmp_path / "ensemble"
@@ -81,6 +72,8 @@ def test_an_ensemble_is_built_from_specifications_in_one_go(tmp_path: Path) -> N
     ensemble = load_ensemble(out, threads=1)
     assert set(ensemble.verify()) == {"a", "b"}
     assert not (out / "old").exists()
+    assert not list(out.rglob(WEIGHTS))
+    assert all(set(member.manifest.files) == {MODEL, GOLDEN} for member in ensemble.members)
     assert ensemble.score(batch_of(random_matrix(2), "self")).skipped == ("a",)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from flows.background import background_of
 from flows.population import Population, labelled, simulated
-from flows.train import split_of, train_on
+from flows.split import split
+from flows.train import train_on
 from models.bundle import MODEL, WEIGHTS, load_bundle, read_weights, sha256
 from models.data_spec import DataSpec, SimulatedData
 from models.spec import TrainSpec
@@ -99,7 +100,7 @@ def test_an_anomaly_detector_is_trained_before_the_first_nok_coil(population: Po
     bundle = load_bundle(train_on(spec, ok, tmp_path / "m"), threads=1)
     metrics = bundle.manifest.metrics
     assert [metrics[name] for name in ("recall", "roc_auc", "mcc")] == [None, None, None]
-    validation = split_of(spec, ok).validation
+    validation = split(ok, validation_share=spec.validation_share, holdout_share=spec.holdout_share).validation
     matrix = tensor_values(ok.batch)[validation]
     alarms = bundle.p_nok(matrix, np.zeros_like(matrix)) >= bundle.manifest.threshold
     assert alarms.mean() <= 0.3
