@@ -13,12 +13,13 @@ from store.verdicts import Decided, Recorded, record_verdicts
 
 
 def register_members(connection: Connection, ensemble: Ensemble) -> None:
-    """Note the models that serve in the registry; those known already stay as they are.
+    """Note the models that serve in the registry, the guard too; those known already stay as they are.
 
     Raises:
         StoreError: a version is registered with another manifest, or the database refused.
     """
-    manifests = [member.manifest for member in ensemble.members]
+    models = ensemble.members if ensemble.guard is None else (*ensemble.members, ensemble.guard)
+    manifests = [model.manifest for model in models]
     register_models(connection, manifests, registered_at=datetime.now(UTC), state="champion")
 
 
