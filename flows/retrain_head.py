@@ -1,7 +1,7 @@
 """A successor in seconds: a new head on the features of a bundle that serves, by ONNX Runtime, without torch."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -30,7 +30,7 @@ from models.data_spec import Augmentation, Share
 from models.evaluation import evaluate
 from models.features import FeatureCache, features
 from models.golden import golden_again
-from models.head_graph import backbone_digest, replace_head
+from models.head_graph import backbone_digest, replace_head, with_features
 from models.heads import fit_head, head_log_odds
 from models.objectives_spec import ClassWeights, Threshold
 from models.scales import to_self_scale, to_self_spread
@@ -104,27 +104,37 @@ def retrain_head(
 
     Raises:
         BundleError: the parent cannot be read or has no such head, or `out` cannot be written.
-        SpecError: `out` exists, or the coils were normalised with other limits than the parent's.
+        SpecError: `out` exists, the coils are too few for the parent's shares of them, or they were normalised with
+            other limits than the parent's.
+        SourceError: the validation coils cannot give the threshold that the parent's specification asks for.
     """
     if out.exists():
         raise SpecError(f"key out: {out} exists already", remedy="name another folder, or remove this one first")
     taken = _read(parent)
     _fits(taken.bundle, population)
     parts = split(population, validation_share=taken.spec.validation_share, holdout_share=taken.spec.holdout_share)
-    task = None if progress is None else progress.add_task(f"{taken.bundle.manifest.name}: new head", total=2)
-    learnt = _learn(taken, population, parts, seed=seed, cache=cache, profiles=profiles or {})
-    if progress is not None and task is not None:
-        progress.advance(task)
+    copies = _COPIES * int(population.is_nok[parts.training].sum())
+    on_coils = _reporter(taken.bundle.manifest.name, len(population.is_nok) + copies, progress)
+    learnt = _learn(taken, population, parts, seed=seed, cache=cache, profiles=profiles or {}, on_coils=on_coils)
     _write(taken, population, parts, learnt, seed=seed, out=out)
-    if progress is not None and task is not None:
-        progress.advance(task)
     return out
+
+
+def _reporter(name: str, total: int, progress: Progress | None) -> Callable[[int], None]:
+    """Computing features is what takes the time: the head itself is fitted in a second or two."""
+    if progress is None:
+        return lambda _: None
+    task = progress.add_task(f"{name}: features", total=total)
+    return lambda coils: progress.advance(task, coils)
 
 
 def _read(folder: Path) -> _Parent:
     bundle = load_bundle(folder, threads=_THREADS)
     place = folder / MODEL
-    model = read_file(place)
+    kept = read_file(place)
+    model = with_features(kept, place=place)
+    if model is not kept:
+        bundle = replace(bundle, session=open_session(model, place=place, threads=_THREADS))
     backbone = backbone_digest(model, place=place)
     try:
         spec = _Recorded.model_validate(bundle.manifest.training.spec)
@@ -140,12 +150,18 @@ def _read(folder: Path) -> _Parent:
 def _fits(bundle: Bundle, population: Population) -> None:
     """Refuse coils on which the parent's features would mean something else."""
     manifest = bundle.manifest
-    given = population.limits.version if population.limits else None
-    if manifest.scale == "limits" and given != manifest.limits_version:
+    if manifest.scale == "self":
+        return
+    if population.limits is None:
         raise SpecError(
-            f"{population.source}: normalised with limits {given}, {manifest.name} was trained on "
+            f"{population.source}: grey levels have no limits, and {manifest.name} takes scale limits",
+            remedy="give readings, or a bundle of scale self",
+        )
+    if population.limits.version != manifest.limits_version:
+        raise SpecError(
+            f"{population.source}: normalised with limits {population.limits.version}, {manifest.name} was trained on "
             f"{manifest.limits_version}",
-            remedy="normalise the coils with the limits of the ensemble that the parent serves in",
+            remedy="let COILFLOW_ENSEMBLE name the ensemble that the bundle serves in, whose limits are its own",
         )
 
 
@@ -157,17 +173,18 @@ def _learn(
     seed: int,
     cache: Path | None,
     profiles: Mapping[str, ToleranceProfile],
+    on_coils: Callable[[int], None],
 ) -> _Learnt:
     kept = None if cache is None else FeatureCache(folder=cache, backbone=parent.backbone)
     is_nok, grey = population.is_nok, parent.bundle.manifest.scale == "self"
     matrix, spread = _coils(population, grey=grey)
-    found = features(parent.bundle, matrix, spread, cache=kept)
+    found = features(parent.bundle, matrix, spread, cache=kept, on_coils=on_coils)
     nok = parts.training[is_nok[parts.training]]
     revisions = population.batch.column("revision").take(pa.array(nok)).to_pylist()
     changed = changed_copies(
         matrix[nok], spread[nok], revisions, parent.spec.augment, copies=_COPIES, grey=grey, seed=seed
     )
-    more = features(parent.bundle, *changed, cache=kept)
+    more = features(parent.bundle, *changed, cache=kept, on_coils=on_coils)
     head = fit_head(
         np.concatenate([found[parts.training], more]),
         np.concatenate([is_nok[parts.training], np.ones(len(more), dtype=bool)]),

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,12 @@ class FeatureCache:
 
 
 def features(
-    bundle: Bundle, matrix: Float32Array, spread: Float32Array, *, cache: FeatureCache | None = None
+    bundle: Bundle,
+    matrix: Float32Array,
+    spread: Float32Array,
+    *,
+    cache: FeatureCache | None = None,
+    on_coils: Callable[[int], None] = lambda _: None,
 ) -> Float32Array:
     """What the head of a bundle decides on.
 
@@ -42,6 +47,7 @@ def features(
         matrix: float32 [N, 264, 18] on the bundle's scale, N at least 1.
         spread: float32 [N, 264, 18] in the same unit; a bundle that does not take it leaves it aside.
         cache: where to look first and to keep what had to be computed.
+        on_coils: called now and then with the number of coils whose features are there since the last call.
 
     Returns:
         float32 [N, D].
@@ -50,22 +56,29 @@ def features(
         BundleError: the graph gives no features, ONNX Runtime fails, or the cache cannot be written.
     """
     if cache is None:
-        return _computed(bundle, matrix, spread)
+        return _computed(bundle, matrix, spread, on_coils)
     keys = [_key(bundle, *coil) for coil in zip(matrix, spread, strict=True)]
     width = bundle.features(matrix[:1], spread[:1]).shape[1]
     known = _read(cache, width)
     missing = list({key: place for place, key in enumerate(keys) if key not in known}.values())
+    on_coils(len(keys) - len(missing))
     if missing:
-        found = _computed(bundle, matrix[missing], spread[missing])
+        found = _computed(bundle, matrix[missing], spread[missing], on_coils)
         new = {keys[place]: row for place, row in zip(missing, found, strict=True)}
         _write(cache, new)
         known = {**known, **new}
     return np.stack([known[key] for key in keys])
 
 
-def _computed(bundle: Bundle, matrix: Float32Array, spread: Float32Array) -> Float32Array:
-    parts = [slice(start, start + COILS_AT_ONCE) for start in range(0, len(matrix), COILS_AT_ONCE)]
-    return np.concatenate([bundle.features(matrix[part], spread[part]) for part in parts])
+def _computed(
+    bundle: Bundle, matrix: Float32Array, spread: Float32Array, on_coils: Callable[[int], None]
+) -> Float32Array:
+    found = []
+    for start in range(0, len(matrix), COILS_AT_ONCE):
+        part = slice(start, start + COILS_AT_ONCE)
+        found.append(bundle.features(matrix[part], spread[part]))
+        on_coils(len(found[-1]))
+    return np.concatenate(found)
 
 
 def _key(bundle: Bundle, matrix: Float32Array, spread: Float32Array) -> bytes:

@@ -15,6 +15,7 @@ from schemas.coils import FloatArray
 from schemas.errors import BundleError
 
 _WEIGHT, _BIAS = "coilflow.head.weight", "coilflow.head.bias"
+_AXIS, _ODDS = "coilflow.head.axis", "coilflow.head.odds"
 _SAME_VALUES = ("Squeeze", "Reshape", "Flatten", "Identity")  # change no log-odds on the way out
 _REMEDY = "take a bundle of a classifier that `coilflow train` wrote (yolo, cnn, cnn1d, vit), or train it anew"
 
@@ -68,6 +69,31 @@ def replace_head(model: bytes, head: Head, *, place: Path) -> bytes:
     return content
 
 
+def with_features(model: bytes, *, place: Path) -> bytes:
+    """The same graph, which also gives the features that its linear head decides on; one that does is left as it is.
+
+    Bundles written before graphs gave features can so have their heads retrained. The two log-odds of such a YOLOv8,
+    of which one is subtracted from the other, become one head of the difference of their rows: the same sum.
+
+    Args:
+        model: a serialised graph.
+        place: of the graph, for errors.
+
+    Raises:
+        BundleError: the graph does not end in a linear head.
+    """
+    graph = _parsed(model, place)
+    if FEATURES in {one.name for one in graph.graph.output}:
+        return model
+    _as_one_head(graph)
+    found = _head(graph, place)
+    graph.graph.node.append(helper.make_node("Identity", [found.features], [FEATURES], FEATURES))
+    shape = [graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param or "coils", found.width]
+    graph.graph.output.append(helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, shape))
+    content: bytes = graph.SerializeToString(deterministic=True)
+    return content
+
+
 def backbone_digest(model: bytes, *, place: Path) -> str:
     """SHA-256 of what gives the features: graphs that differ in their head and temperature alone have the same.
 
@@ -91,15 +117,21 @@ def _parsed(model: bytes, place: Path) -> onnx.ModelProto:
 
 
 def _find(graph: onnx.ModelProto, place: Path) -> _Found:
-    outputs = {one.name for one in graph.graph.output}
-    if FEATURES not in outputs:
+    if FEATURES not in {one.name for one in graph.graph.output}:
         raise BundleError(f"{place}: its graph gives no features", remedy="train it again with `coilflow train`")
+    found = _head(graph, place)
+    makers = {name: node for node in graph.graph.node for name in node.output}
+    if _origin(found.features, makers) != _origin(FEATURES, makers):
+        raise _no_head(place)
+    return found
+
+
+def _head(graph: onnx.ModelProto, place: Path) -> _Found:
     makers = {name: node for node in graph.graph.node for name in node.output}
     constants = _constants(graph)
     node = makers[OUTPUT]
-    refused = BundleError(f"{place}: its graph does not end in one linear head on its features", remedy=_REMEDY)
     if node.op_type != "Sigmoid":
-        raise refused
+        raise _no_head(place)
     slope, shift = 1.0, 0.0
     while (step := makers.get(node.input[0])) is not None:
         factor = _scalar(constants, step.input[1]) if step.op_type in ("Div", "Mul", "Add") else None
@@ -111,9 +143,39 @@ def _find(graph: onnx.ModelProto, place: Path) -> _Found:
             break
         node = step
     width = _width(step, constants) if step is not None else None
-    if step is None or width is None or _origin(step.input[0], makers) != _origin(FEATURES, makers):
-        raise refused
+    if step is None or width is None:
+        raise _no_head(place)
     return _Found(node=step, features=step.input[0], width=width, slope=slope, shift=shift)
+
+
+def _no_head(place: Path) -> BundleError:
+    return BundleError(f"{place}: its graph does not end in one linear head on its features", remedy=_REMEDY)
+
+
+def _as_one_head(graph: onnx.ModelProto) -> None:
+    """Where one of two outputs of a head is subtracted from the other, let a head of one output give the difference."""
+    makers = {name: node for node in graph.graph.node for name in node.output}
+    constants = _constants(graph)
+    for place, node in enumerate(graph.graph.node):
+        picks = [makers[name] for name in node.input if name in makers and makers[name].op_type == "Gather"]
+        if node.op_type != "Sub" or len(picks) != 2 or picks[0].input[0] != picks[1].input[0]:
+            continue
+        head = makers.get(picks[0].input[0])
+        rows = [_scalar(constants, pick.input[1]) for pick in picks]
+        if head is None or head.op_type != "Gemm" or None in rows:
+            continue
+        weight, bias = (constants[name] for name in head.input[1:])
+        more, less = (int(row) for row in rows if row is not None)
+        one_weight, one_bias = (weight[more] - weight[less])[None, :], (bias[more] - bias[less]).reshape(1)
+        for name, value in ((_WEIGHT, one_weight), (_BIAS, one_bias), (_AXIS, np.array([1], dtype=np.int64))):
+            graph.graph.initializer.append(numpy_helper.from_array(value, name))
+        node.CopyFrom(helper.make_node("Squeeze", [_ODDS, _AXIS], list(node.output), node.name))
+        graph.graph.node.insert(
+            place, helper.make_node("Gemm", [head.input[0], _WEIGHT, _BIAS], [_ODDS], f"{node.name}.head", transB=1)
+        )
+        for unused in (*picks, head):
+            graph.graph.node.remove(unused)
+        return
 
 
 def _width(node: NodeProto, constants: Mapping[str, FloatArray]) -> int | None:

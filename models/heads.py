@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.objectives_spec import ClassWeights
@@ -45,14 +46,14 @@ def fit_head(
         validation_is_nok: bool [M], both labels.
         class_weight: of the two labels in the loss; `balanced` gives both the same total weight.
     """
-    weights = _weights(class_weight, is_nok)
+    given = {False: class_weight.ok, True: class_weight.nok} if isinstance(class_weight, ClassWeights) else "balanced"
+    ok, nok = compute_class_weight(given, classes=np.array([False, True]), y=is_nok)
+    weights = np.where(validation_is_nok, nok, ok)
     mean, deviation = training.mean(axis=0, dtype=np.float64), training.std(axis=0, dtype=np.float64)
     deviation[deviation == 0] = 1.0
     standard = (training - mean) / deviation
     standard_validation = (validation - mean) / deviation
-    model = LogisticRegression(
-        class_weight={False: weights.ok, True: weights.nok}, warm_start=True, max_iter=_MOST_STEPS, tol=1e-4
-    )
+    model = LogisticRegression(class_weight={False: ok, True: nok}, warm_start=True, max_iter=_MOST_STEPS, tol=1e-4)
     best = np.inf
     kept = (np.zeros(training.shape[1]), 0.0, _STRENGTHS[0])
     for strength in _STRENGTHS:
@@ -63,7 +64,13 @@ def fit_head(
         if loss < best:
             best, kept = loss, (model.coef_[0].copy(), float(model.intercept_[0]), float(strength))
     slope, intercept, strength = kept
-    temperature = _temperature(standard_validation @ slope + intercept, validation_is_nok, weights)
+    odds = standard_validation @ slope + intercept
+    cooling = minimize_scalar(
+        lambda log_t: _loss(odds / np.exp(log_t), validation_is_nok, weights),
+        bounds=(-np.log(_HOTTEST), np.log(_HOTTEST)),
+        method="bounded",
+    )
+    temperature = float(np.exp(cooling.x))
     weight = slope / deviation
     return Head(
         weight=weight / temperature,
@@ -78,22 +85,5 @@ def head_log_odds(head: Head, found: Float32Array) -> FloatArray:
     return odds
 
 
-def _weights(class_weight: Literal["balanced"] | ClassWeights, is_nok: BoolArray) -> ClassWeights:
-    if isinstance(class_weight, ClassWeights):
-        return class_weight
-    share = float(is_nok.mean())
-    return ClassWeights(ok=0.5 / (1 - share), nok=0.5 / share)
-
-
-def _loss(odds: FloatArray, is_nok: BoolArray, weights: ClassWeights) -> float:
-    weight = np.where(is_nok, weights.nok, weights.ok)
-    return float(np.average(np.logaddexp(0.0, np.where(is_nok, -odds, odds)), weights=weight))
-
-
-def _temperature(odds: FloatArray, is_nok: BoolArray, weights: ClassWeights) -> float:
-    found = minimize_scalar(
-        lambda log_t: _loss(odds / np.exp(log_t), is_nok, weights),
-        bounds=(-np.log(_HOTTEST), np.log(_HOTTEST)),
-        method="bounded",
-    )
-    return float(np.exp(found.x))
+def _loss(odds: FloatArray, is_nok: BoolArray, weights: FloatArray) -> float:
+    return float(np.average(np.logaddexp(0.0, np.where(is_nok, -odds, odds)), weights=weights))

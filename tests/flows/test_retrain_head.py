@@ -1,19 +1,19 @@
 """Promises of a head that is retrained from features alone."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.progress import Progress
 
 from flows.population import Population, simulated
 from flows.retrain_head import retrain_head
-from flows.split import split
-from flows.train import split_of, train_on
+from flows.split import Split, split
+from flows.train import train_on
 from models.bundle import Bundle, load_bundle
 from models.data_spec import DataSpec, SimulatedData
+from models.ensemble import load_ensemble
 from models.spec import TrainSpec
 from schemas.coils import Limits
 from schemas.errors import BundleError, SpecError
@@ -21,7 +21,7 @@ from schemas.matrices import tensor_values
 from tests.models.coils import LIMITS, write_mean_bundle
 
 DATA = SimulatedData(coils=120, seed=3)
-SPEC = TrainSpec(name="tiny", kind="cnn10", data=DataSpec(simulate=DATA), epochs=2, batch=16, seed=1)
+SPEC = TrainSpec(name="tiny", kind="cnn5", data=DataSpec(simulate=DATA), epochs=2, batch=16, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,11 @@ def _coils(population: Population) -> tuple[np.ndarray, np.ndarray]:
     return tensor_values(population.batch), tensor_values(population.batch, "spread")
 
 
+def _parts(population: Population) -> Split:
+    """As full training of the parent's specification divides the coils."""
+    return split(population, validation_share=SPEC.validation_share, holdout_share=SPEC.holdout_share)
+
+
 def test_the_features_are_the_parents_and_the_verdicts_are_not(
     parent: Bundle, child: Bundle, later: Population
 ) -> None:
@@ -76,23 +81,16 @@ def test_the_manifest_says_whose_features_and_which_coils(parent: Bundle, child:
 
 
 def test_the_metrics_are_those_of_the_graph_on_the_holdout(child: Bundle, later: Population) -> None:
-    holdout = split_of(SPEC, later).holdout
+    holdout = _parts(later).holdout
     called = child.p_nok(*_coils(later))[holdout] >= child.manifest.threshold
     assert child.manifest.metrics["n"] == len(holdout)
     assert child.manifest.metrics["accuracy"] == pytest.approx(np.mean(called == later.is_nok[holdout]))
 
 
 def test_a_new_head_tells_labels_apart_on_coils_of_its_day(child: Bundle, later: Population) -> None:
-    learnt = split_of(SPEC, later).training
+    learnt = _parts(later).training
     p_nok, is_nok = child.p_nok(*_coils(later))[learnt], later.is_nok[learnt]
     assert p_nok[is_nok].mean() > p_nok[~is_nok].mean() + 0.1
-
-
-def test_the_split_is_that_of_full_training(later: Population) -> None:
-    ours = split(later, validation_share=SPEC.validation_share, holdout_share=SPEC.holdout_share)
-    theirs = split_of(SPEC, later)
-    for part in ("training", "validation", "holdout"):
-        np.testing.assert_array_equal(getattr(ours, part), getattr(theirs, part))
 
 
 def test_the_same_coils_and_seed_give_the_same_version_with_a_cache_or_without(
@@ -116,49 +114,45 @@ def test_a_retrained_bundle_is_a_parent_too_and_shares_the_cache(
     assert manifests[1].version == manifests[0].version  # nothing else changed
 
 
-def test_a_self_model_learns_from_coils_on_scale_limits(
-    population: Population, later: Population, tmp_path: Path
-) -> None:
-    spec = SPEC.model_copy(update={"scale": "self", "epochs": 1})
-    parent = train_on(spec, population, tmp_path / "parent")
-    child = load_bundle(retrain_head(parent, later, tmp_path / "child", seed=5), threads=1)
-    assert (child.manifest.scale, child.manifest.limits_version) == ("self", None)
-
-
 def test_coils_of_other_limits_are_refused(parent: Bundle, tmp_path: Path) -> None:
     other = simulated(DATA, Limits(low=-50.0, high=50.0))
     with pytest.raises(SpecError, match=f"tiny was trained on {LIMITS.version}"):
         retrain_head(parent.folder, other, tmp_path / "m", seed=0)
 
 
-def test_a_parent_without_features_is_refused(later: Population, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="gives no features"):
+def test_a_parent_without_a_linear_head_is_refused(later: Population, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="does not end in one linear head"):
         retrain_head(write_mean_bundle(tmp_path / "mean"), later, tmp_path / "m", seed=0)
+
+
+def test_grey_levels_are_refused_for_a_parent_on_scale_limits(
+    parent: Bundle, population: Population, tmp_path: Path
+) -> None:
+    grey = Population(batch=population.batch, limits=None, source="grey.parquet")
+    with pytest.raises(SpecError, match="grey levels have no limits, and tiny takes scale limits"):
+        retrain_head(parent.folder, grey, tmp_path / "m", seed=0)
+
+
+def test_the_shipped_bundles_of_either_scale_can_be_retrained(tmp_path: Path) -> None:
+    shipped = load_ensemble(None, threads=1)
+    coils = simulated(SimulatedData(coils=70, seed=8), shipped.limits)
+    for member in shipped.members:
+        child = load_bundle(retrain_head(member.folder, coils, tmp_path / member.manifest.name, seed=0), threads=1)
+        assert child.manifest.parent == f"{member.manifest.name}@{member.manifest.version}"
+        assert (child.manifest.scale, child.manifest.limits_version) == (
+            member.manifest.scale,
+            member.manifest.limits_version,
+        )
+        assert child.has_features
+
+
+def test_progress_ends_when_every_coil_has_its_features(parent: Bundle, later: Population, tmp_path: Path) -> None:
+    with Progress(disable=True) as bar:
+        for name in ("first", "from_cache"):
+            retrain_head(parent.folder, later, tmp_path / name, seed=5, cache=tmp_path / "cache", progress=bar)
+        assert all(task.finished for task in bar.tasks)
 
 
 def test_an_existing_folder_is_not_overwritten(parent: Bundle, later: Population, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="exists already"):
         retrain_head(parent.folder, later, tmp_path, seed=0)
-
-
-def test_it_needs_no_torch(parent: Bundle, tmp_path: Path) -> None:
-    program = f"""
-import importlib.abc
-import sys
-from pathlib import Path
-
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "ultralytics", "onnxscript"):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-from flows.population import simulated
-from flows.retrain_head import retrain_head
-from models.data_spec import SimulatedData
-from schemas.coils import Limits
-population = simulated(SimulatedData(coils=100, seed=6), Limits(low={LIMITS.low}, high={LIMITS.high}))
-retrain_head(Path({str(parent.folder)!r}), population, Path({str(tmp_path / "m")!r}), seed=0)
-"""
-    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=120)
-    assert load_bundle(tmp_path / "m", threads=1).manifest.parent == f"tiny@{parent.manifest.version}"
