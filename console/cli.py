@@ -22,6 +22,7 @@ _COMMANDS: dict[str, str] = {
     "evaluate": "console.commands.evaluate:evaluate",
     "train": "console.commands.train:train",
     "experiment": "console.commands.experiment:experiment",
+    "models int8": "console.commands.models:int8",
     "worker assess": "console.commands.worker:assess",
     "bridge mqtt": "console.commands.bridge_mqtt:mqtt",
     "bridge outbox": "console.commands.bridge_outbox:outbox",
@@ -32,6 +33,7 @@ _COMMANDS: dict[str, str] = {
     "doctor": "console.commands.doctor:doctor",
 }
 _GROUPS = {
+    "models": "What serves, and what could.",
     "worker": "Kafka consumers, as many as the topic has partitions.",
     "bridge": "What joins coilflow to the plant's brokers.",
     "deadletters": "What got no verdict, with its original bytes.",

@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor",
     "evaluate",
     "experiment",
+    "models",
     "normalize",
     "simulate",
     "train",
