@@ -161,11 +161,11 @@ def _as_one_head(graph: onnx.ModelProto) -> None:
         if node.op_type != "Sub" or len(picks) != 2 or picks[0].input[0] != picks[1].input[0]:
             continue
         head = makers.get(picks[0].input[0])
-        rows = [_scalar(constants, pick.input[1]) for pick in picks]
-        if head is None or head.op_type != "Gemm" or None in rows:
+        columns = [_column(pick, constants) for pick in picks]
+        if head is None or head.op_type != "Gemm" or not _given(head).get("transB") or None in columns:
             continue
         weight, bias = (constants[name] for name in head.input[1:])
-        more, less = (int(row) for row in rows if row is not None)
+        more, less = (column for column in columns if column is not None)
         one_weight, one_bias = (weight[more] - weight[less])[None, :], (bias[more] - bias[less]).reshape(1)
         for name, value in ((_WEIGHT, one_weight), (_BIAS, one_bias), (_AXIS, np.array([1], dtype=np.int64))):
             graph.graph.initializer.append(numpy_helper.from_array(value, name))
@@ -182,11 +182,22 @@ def _width(node: NodeProto, constants: Mapping[str, FloatArray]) -> int | None:
     """How many features a node sums up to one number a coil; None where it does anything else."""
     if node.op_type not in ("Gemm", "MatMul"):
         return None
-    given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    given = _given(node)
     weight = constants.get(node.input[1])
     plain = not given.get("transA") and given.get("alpha", 1.0) == given.get("beta", 1.0) == 1.0
     across = 0 if given.get("transB") else 1
     return weight.size if plain and weight is not None and weight.ndim == 2 and weight.shape[across] == 1 else None
+
+
+def _column(node: NodeProto, constants: Mapping[str, FloatArray]) -> int | None:
+    """Which column [N] of a table [N, D] a Gather takes; None where it takes several, or rows."""
+    index = constants.get(node.input[1])
+    alone = index is not None and index.ndim == 0 and _given(node).get("axis") in (1, -1)
+    return int(index) if index is not None and alone else None
+
+
+def _given(node: NodeProto) -> dict[str, object]:
+    return {one.name: helper.get_attribute_value(one) for one in node.attribute}
 
 
 def _constants(graph: onnx.ModelProto) -> dict[str, FloatArray]:

@@ -137,8 +137,9 @@ def _object(manifest: BundleManifest, folder: Path) -> dict[str, Any]:
 
 def _table(manifest: BundleManifest) -> Table:
     found = manifest.metrics
-    title = f"holdout of {found['n']} of {manifest.training.coils} coils, NOK from {manifest.threshold:.3f}"
-    table = Table(title=title, title_justify="left")
+    title = f"holdout of {found['n']} of {manifest.training.coils} coils"
+    caption = f"NOK from {manifest.threshold:.3f}"
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     for name in ("metric", "value", "95% interval"):
         table.add_column(name, justify="left" if name == "metric" else "right")
     for name in METRICS:

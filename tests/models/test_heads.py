@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.bundle import FEATURES, INPUT, OUTPUT, open_session
-from models.head_graph import backbone_digest, replace_head
+from models.head_graph import backbone_digest, replace_head, with_features
 from models.heads import Head, fit_head, head_log_odds
 from models.network_spec import NetworkKind
 from models.objectives_spec import ClassWeights
@@ -94,6 +94,26 @@ def test_a_graph_that_ends_otherwise_is_refused_with_a_remedy(form: str) -> None
     assert "coilflow train" in caught.value.remedy
 
 
+@pytest.mark.parametrize("form", ["gemm", "matmul_add", "difference"])
+def test_a_graph_that_gave_no_features_gives_them_and_says_the_same(form: str) -> None:
+    model, matrix = _by_hand(form, gives_features=False), random_matrix(3)
+    (before,) = open_session(model, place=PLACE, threads=1).run([OUTPUT], {INPUT: matrix})
+    wider = with_features(model, place=PLACE)
+    odds, found = _odds_of(wider, matrix)
+    np.testing.assert_allclose(odds, np.log(before / (1 - before)), atol=1e-5)
+    np.testing.assert_allclose(found, matrix.mean(axis=1), atol=1e-6)
+    head = _random_head(MATRIX_SHAPE[1])
+    np.testing.assert_allclose(
+        _odds_of(replace_head(wider, head, place=PLACE), matrix)[0], head_log_odds(head, found), atol=1e-5
+    )
+    assert with_features(wider, place=PLACE) == wider
+
+
+def test_a_graph_without_a_linear_head_cannot_give_features() -> None:
+    with pytest.raises(BundleError, match="does not end in one linear head"):
+        with_features(mean_model(1.0), place=PLACE)
+
+
 def test_a_graph_without_features_is_refused() -> None:
     with pytest.raises(BundleError, match="gives no features"):
         backbone_digest(mean_model(1.0), place=PLACE)
@@ -147,7 +167,7 @@ def test_probabilities_are_calibrated_on_validation() -> None:
     assert loss(1.0) <= min(loss(0.9), loss(1.1)) + 1e-6
 
 
-def _by_hand(form: str) -> bytes:
+def _by_hand(form: str, *, gives_features: bool = True) -> bytes:
     """A graph whose features are the means of the 18 columns, with a head of another form."""
     width = MATRIX_SHAPE[1]
     rng = np.random.default_rng(0)
@@ -158,6 +178,10 @@ def _by_hand(form: str) -> bytes:
         "across": rng.normal(0, 1, (1, width)).astype(np.float32),
         "square": rng.normal(0, 1, (width, width)).astype(np.float32),
         "bias": np.array([0.3], dtype=np.float32),
+        "pair": rng.normal(0, 1, (2, width)).astype(np.float32),
+        "biases": np.array([0.3, -0.4], dtype=np.float32),
+        "first": np.array(0, dtype=np.int64),
+        "second": np.array(1, dtype=np.int64),
         "factor": np.array(0.5, dtype=np.float32),
         "two": np.array(2.0, dtype=np.float32),
     }
@@ -176,23 +200,33 @@ def _by_hand(form: str) -> bytes:
         "scaled": [node("Gemm", [FEATURES, "weight", "bias"], ["odds"], alpha=2.0)],
         "deep": [node("MatMul", [FEATURES, "square"], ["hidden"]), node("MatMul", ["hidden", "weight"], ["odds"])],
         "behind_a_relu": [node("Relu", [FEATURES], ["positive"]), node("MatMul", ["positive", "weight"], ["odds"])],
+        "difference": [
+            node("Gemm", [FEATURES, "pair", "biases"], ["both"], transB=1),
+            node("Gather", ["both", "second"], ["nok"], axis=1),
+            node("Gather", ["both", "first"], ["ok"], axis=1),
+            node("Sub", ["nok", "ok"], ["flat"]),
+        ],
         "distance": [node("ReduceMean", [FEATURES, "last"], ["odds"], keepdims=1)],
     }
     nodes = [
         node("ReduceMean", [INPUT, "axes"], [FEATURES], keepdims=0),
         *heads[form],
-        node("Squeeze", ["odds", "last"], ["flat"]),
+        *([] if form == "difference" else [node("Squeeze", ["odds", "last"], ["flat"])]),
         node("Div", ["flat", "two"], ["cooled"]),
         node("Sigmoid", ["cooled"], [OUTPUT]),
     ]
+    outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["coils"])]
+    if gives_features:
+        outputs.append(helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["coils", width]))
+    else:
+        for one in nodes:  # as an exporter would call them
+            one.input[:] = ["mean" if name == FEATURES else name for name in one.input]
+            one.output[:] = ["mean" if name == FEATURES else name for name in one.output]
     graph = helper.make_graph(
         nodes,
         form,
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["coils", *MATRIX_SHAPE])],
-        [
-            helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["coils"]),
-            helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["coils", width]),
-        ],
+        outputs,
         [numpy_helper.from_array(value, name) for name, value in values.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
