@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--ours", action="append", default=[], metavar="NAME", help="model or ensemble; repeated")
     parser.add_argument("--model", choices=[f"yolov8{size}-cls" for size in "nsmlx"], default="yolov8n-cls")
     parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--patience", type=int, default=5, help="epochs")
     parser.add_argument("--imgsz", type=int, default=264)
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors", help="of ours, to begin with")
     parser.add_argument("--freeze", type=int, help="blocks; 7 with --weights, else 0")
@@ -223,6 +224,7 @@ def _compare(given: argparse.Namespace) -> None:
         recipe = Recipe(
             model=given.model,
             epochs=given.epochs,
+            patience=given.patience,
             imgsz=given.imgsz,
             freeze=given.freeze if given.freeze is not None else 7 if given.weights else 0,
             weights=given.weights,
@@ -278,6 +280,7 @@ def _file(recipe: Recipe, fold: int) -> str:
         f"freeze{recipe.freeze}",
         f"imgsz{recipe.imgsz}",
         f"epochs{recipe.epochs}",
+        f"patience{recipe.patience}",
         f"ok{recipe.ok_per_nok:g}",
         *(["copied-validation"] if recipe.copy_validation else []),
         f"fold{fold}",

@@ -52,7 +52,7 @@ def write_checkpoint(kind: NetworkKind, weights: Path, file: Path) -> str:
     from ultralytics.nn.tasks import ClassificationModel  # noqa: PLC0415
 
     model: Any = YOLO(f"{kind}.yaml", verbose=False)
-    ClassificationModel.reshape_outputs(model.model, len(NAMES))
+    ClassificationModel.reshape_outputs(model.model, len(NAMES))  # type: ignore[no-untyped-call]
     model.model.names = NAMES
     model.model.load_state_dict(ultralytics_state(network))
     model.save(file)
