@@ -49,6 +49,11 @@ def test_models_share_folds_validation_and_seeds(tiny: Prepared) -> None:
         assert len({run.validation.tobytes() for run in same}) == 1
 
 
+def test_the_first_folds_are_those_of_all_folds_where_only_so_many_are_trained(tiny: Prepared) -> None:
+    every, few = plan(spec_of(folds=4), tiny.material), plan(spec_of(folds=4, train_folds=3), tiny.material)
+    assert [run.id for run in few] == [run.id for run in every if run.fold < 3]
+
+
 def test_a_learning_curve_learns_from_just_so_many_labels_each_holding_the_ones_before(tiny: Prepared) -> None:
     spec = spec_of(train_share=[1.0, 0.5], learning_curve=[12, 24])
     runs = [run for run in plan(spec, tiny.material) if run.model == "shallow" and run.fold == 0]

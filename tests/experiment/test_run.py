@@ -1,27 +1,19 @@
 """Promises of an experiment that runs: whole results, resumed where it stopped, the same wherever it is trained."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from console.cli import run as coilflow
 from flows.experiment.plan import Run
-from flows.experiment.results import PREDICTIONS, RESULT, VALIDATION
+from flows.experiment.report import MARKDOWN
+from flows.experiment.results import RESULT, VALIDATION
 from flows.experiment.run import RUNS, Prepared, prepare, results_of, train_missing
-from schemas.errors import SourceError, UsageError
-from tests.experiment.tiny import PLANT, prepared, spec_of
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {path.parent.name: path.read_bytes() for path in (folder / RUNS).glob(f"*/{PREDICTIONS}")}
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    tiny = prepared(tmp_path_factory.mktemp("done"))
-    train_missing(tiny, on_done=lambda _: None)
-    return tiny
+from schemas.errors import SourceError, SpecError
+from tests.experiment.tiny import PLANT, SHALLOW, TINY, UNTRAINABLE, predictions, prepared, spec_of
 
 
 def test_a_run_says_how_it_was_trained_and_how_good_it_is(done: Prepared) -> None:
@@ -36,27 +28,37 @@ def test_a_run_says_how_it_was_trained_and_how_good_it_is(done: Prepared) -> Non
 
 
 def test_an_experiment_killed_in_the_middle_goes_on_and_ends_the_same(done: Prepared, tmp_path: Path) -> None:
-    first = prepared(tmp_path)
+    first = prepared(tmp_path, **SHALLOW)
 
     def stop(_: Run) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_missing(first, on_done=stop)
-    assert len(_files(tmp_path)) == 1
-    again = prepared(tmp_path)
+    assert len(predictions(tmp_path)) == 1
+    again = prepared(tmp_path, **SHALLOW)
     trained: list[str] = []
     train_missing(again, on_done=lambda run: trained.append(run.id))
-    assert len(trained) == 3
-    assert _files(tmp_path) == _files(done.folder)
+    assert len(trained) == 1
+    assert len(predictions(tmp_path)) == 2
+    assert predictions(tmp_path).items() <= predictions(done.folder).items()
     train_missing(again, on_done=lambda run: trained.append(run.id))
-    assert len(trained) == 3
+    assert len(trained) == 1
 
 
 def test_two_processes_train_what_one_trains(done: Prepared, tmp_path: Path) -> None:
-    tiny = prepared(tmp_path, parallel={"jobs": 2})
+    tiny = prepared(tmp_path, **SHALLOW, parallel={"jobs": 2})
     train_missing(tiny, on_done=lambda _: None)
-    assert _files(tmp_path) == _files(done.folder)
+    assert len(predictions(tmp_path)) == 2
+    assert predictions(tmp_path).items() <= predictions(done.folder).items()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_a_run_is_refused_for_is_said_as_it_is_from_any_process(tmp_path: Path, jobs: int) -> None:
+    tiny = prepared(tmp_path, **UNTRAINABLE, parallel={"jobs": jobs})
+    with pytest.raises(SpecError, match=r"20 OK coils at least, there are \d+") as caught:
+        train_missing(tiny, on_done=lambda _: None)
+    assert caught.value.remedy
 
 
 def test_experiments_in_one_folder_share_their_runs(done: Prepared) -> None:
@@ -74,36 +76,29 @@ def test_coils_are_simulated_once(done: Prepared) -> None:
 
 
 def test_a_damaged_result_is_named(done: Prepared, tmp_path: Path) -> None:
-    tiny = prepared(tmp_path, models={"rule": {"kind": "rule"}}, ensembles={}, compare=[])
-    train_missing(tiny, on_done=lambda _: None)
-    (tmp_path / RUNS / tiny.runs[0].id / RESULT).write_text("{")
+    shutil.copytree(done.folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / RUNS / done.runs[0].id / RESULT).write_text("{")
     with pytest.raises(SourceError, match=r"result\.json cannot be read"):
-        results_of(tiny)
+        results_of(prepare(done.spec, tmp_path, PLANT))
 
 
-def test_ray_is_asked_for_and_not_installed(tmp_path: Path) -> None:
-    pytest.importorskip("joblib")
-    try:
-        import ray  # noqa: F401, PLC0415
-    except ImportError:
-        tiny = prepared(tmp_path, parallel={"where": "ray"})
-        with pytest.raises(UsageError, match="ray is not installed"):
-            train_missing(tiny, on_done=lambda _: None)
-
-
-def test_the_command_trains_reports_and_reports_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = tmp_path / "spec.yaml"
-    spec.write_text(
-        "name: by-rule\ndata: {simulate: {coils: 80, seed: 5}}\nfolds: 2\n"
-        "models: {rule: {kind: rule}, anomaly: {kind: anomaly}}\ncompare: [[anomaly, rule]]\n"
-    )
-    out = ["--out", str(tmp_path / "out")]
-    assert coilflow(["experiment", str(spec), *out, "--report-only"]) == 2
-    assert "no run of by-rule is done" in capsys.readouterr().err
-    assert coilflow(["experiment", str(spec), *out, "--json"]) == 0
+def test_the_command_trains_what_is_missing_and_the_same_results_give_the_same_report(
+    done: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, spec = tmp_path / "out", tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(TINY))
+    arguments = ["experiment", str(spec), "--out", str(folder)]
+    assert coilflow([*arguments, "--report-only"]) == 2
+    assert "no run of tiny is done" in capsys.readouterr().err
+    shutil.copytree(done.folder / RUNS, folder / RUNS)
+    shutil.rmtree(folder / RUNS / done.runs[-1].id)
+    assert coilflow([*arguments, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["planned"], summary["done"]) == (4, 4)
-    assert coilflow(["experiment", str(spec), *out, "--report-only"]) == 0
+    assert predictions(folder) == predictions(done.folder)
+    report = {path: path.read_bytes() for path in (folder / "tiny").rglob("*") if path.is_file()}
+    value = summary["figures"]["folds"]["shallow"]["of"]["f1_nok"]["value"]
+    assert f"{value:.3f}".encode() in report[folder / "tiny" / MARKDOWN]
+    assert coilflow([*arguments, "--report-only"]) == 0
     assert "4 of 4 runs" in capsys.readouterr().out
-    report = (tmp_path / "out" / "by-rule" / "report.md").read_text()
-    assert f"{summary['figures']['folds']['anomaly']['of']['f1_nok']['value']:.3f}" in report
+    assert report == {path: path.read_bytes() for path in report}

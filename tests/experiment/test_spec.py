@@ -17,6 +17,8 @@ SPECS = sorted((Path(flows.experiment.__file__).parent / "specs").glob("*.yaml")
     [
         ({"fold": 3}, "key fold"),
         ({"folds": 1}, "key folds"),
+        ({"train_folds": 3}, "train_folds is 3 of 2 folds"),
+        ({"train_folds": 0}, "key train_folds"),
         ({"models": {}}, "give models, a sweep, or both"),
         ({"models": {"a": {"kind": "cnn11"}}, "ensembles": {}, "compare": []}, "key models.a: kind"),
         ({"models": {"a": {"kind": "cnn3", "epoch": 3}}, "ensembles": {}, "compare": []}, "key models.a: epoch"),
@@ -55,7 +57,7 @@ def test_the_repository_has_the_studys_tables_and_what_it_names_but_did_not_run(
     assert {path.stem for path in SPECS} == {
         *("freeze_sweep", "size_sweep", "families", "conv_depth", "norm", "pooling", "references", "augmentation"),
         *("native_vs_square", "ensemble_of_three", "half_data"),
-        *("adaptation", "transfer_and_contrastive", "anomaly"),
+        *("adaptation", "transfer_and_contrastive", "anomaly", "synthesis"),
     }
 
 

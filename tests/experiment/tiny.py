@@ -6,7 +6,8 @@ from typing import Any
 import yaml
 
 from flows.experiment.coils import Plant
-from flows.experiment.run import Prepared, prepare
+from flows.experiment.results import PREDICTIONS
+from flows.experiment.run import RUNS, Prepared, prepare
 from flows.experiment.spec import ExperimentSpec, read_experiment
 from schemas.mapping import OUR_NAMES
 from tests.models.coils import LIMITS
@@ -22,6 +23,9 @@ TINY: dict[str, Any] = {
     "ensembles": {"both": {"members": ["shallow", "rule"]}},
     "compare": [["shallow", "rule"], ["both", "shallow"]],
 }
+SHALLOW: dict[str, Any] = {"models": {"shallow": {"kind": "cnn3"}}, "ensembles": {}, "compare": []}
+# A detector of which nothing shows before it is trained that it gets too few OK coils.
+UNTRAINABLE: dict[str, Any] = {**SHALLOW, "models": {"few": {"kind": "anomaly"}}, "train_share": [0.4]}
 
 
 def spec_of(**changes: object) -> ExperimentSpec:
@@ -32,6 +36,11 @@ def spec_of(**changes: object) -> ExperimentSpec:
 def prepared(folder: Path, **changes: object) -> Prepared:
     """The same, with its coils and plan."""
     return prepare(spec_of(**changes), folder, PLANT)
+
+
+def predictions(folder: Path) -> dict[str, bytes]:
+    """What runs that are done said of the coils that judge them, byte by byte, by id."""
+    return {path.parent.name: path.read_bytes() for path in (folder / RUNS).glob(f"*/{PREDICTIONS}")}
 
 
 def read(folder: Path, content: object) -> ExperimentSpec:
