@@ -19,6 +19,7 @@ from processors.normalize import measure_limits, normalize
 from schemas.coils import BoolArray, CoilBatch, Limits
 from schemas.errors import SourceError, SpecError
 from schemas.matrices import MATRIX_BATCH
+from schemas.rejects import Reject
 
 LEAST_OF_A_LABEL = 10
 BOTH_LABELS = ("OK", "NOK")
@@ -62,7 +63,8 @@ def from_source(source: Source, limits: Limits, *, needed: Sequence[str] = BOTH_
     """The labelled coils of a source, readings normalised with the given limits; grey levels have none.
 
     Raises:
-        SourceError: matrices were normalised with other limits, or too few coils have a label of `needed`.
+        SourceError: matrices were normalised with other limits, too few coils have a label of `needed`, or a label is
+            neither OK nor NOK.
     """
     parts, known = _of_source(source, limits)
     return labelled(parts, limits=known, source=source.name, needed=needed)
@@ -132,7 +134,10 @@ def _said(data: SimulatedData) -> str:
 
 
 def _of_source(source: Source, limits: Limits) -> tuple[list[pa.RecordBatch], Limits | None]:
-    batches = [block.batch for block in read_blocks(source, limits, coils=_COILS_AT_ONCE, records=False)]
+    batches = []
+    for block in read_blocks(source, limits, coils=_COILS_AT_ONCE, records=False):
+        _refuse_labels(block.rejects, source.name)
+        batches.append(block.batch)
     scales = {scale for batch in batches for scale in batch.column("scale").unique().to_pylist()}
     versions = {v for batch in batches for v in batch.column("limits_version").unique().to_pylist()}
     if len(scales) > 1:
@@ -145,6 +150,14 @@ def _of_source(source: Source, limits: Limits) -> tuple[list[pa.RecordBatch], Li
             remedy="normalise it again from the readings, without --limits",
         )
     return batches, None if grey else limits
+
+
+def _refuse_labels(rejects: Iterable[Reject], source: str) -> None:
+    """A coil that cannot be read is left out; one whose label means something else to the expert is never ignored."""
+    for reject in rejects:
+        if reject.error.startswith("label "):
+            coil = f"coil {reject.key.coil_id}: " if reject.key else ""
+            raise SourceError(f"{source}: {coil}{reject.error}", remedy=reject.remedy)
 
 
 def _first_of_each_label(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
