@@ -50,7 +50,7 @@ CASES = (
     case("anomaly", components=16),
     case("rule"),
 )
-ONCE_A_FAMILY = tuple({one.kind.rstrip("0123456789"): one for one in reversed(CASES)}.values())
+EXPORTED_TWICE = (CASES[1], CASES[5])  # what the exporter does depends on no kind; the second has buffers of its own
 
 
 def random_coils(n: int, channels: int, seed: int = 0) -> torch.Tensor:
@@ -148,7 +148,7 @@ def test_every_part_of_the_coil_reaches_the_score(network: Network) -> None:
         assert seen.any(dim=0).all()
 
 
-@pytest.mark.parametrize("member", ONCE_A_FAMILY, ids=str)
+@pytest.mark.parametrize("member", EXPORTED_TWICE, ids=str)
 def test_the_same_network_exports_to_the_same_bytes(member: Case) -> None:
     assert to_onnx(taught(member), temperature=TEMPERATURE) == graph_of(member)
 

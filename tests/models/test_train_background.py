@@ -1,5 +1,6 @@
 """Promises of `train` about what it leans on beside labelled coils, and about labels that are not there."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ UNLABELLED = {"simulate": {"coils": 20, "seed": 4}}
 
 
 def _spec(**changes: object) -> TrainSpec:
-    plain = {"name": "tiny", "kind": "cnn5", "data": {"simulate": DATA.model_dump()}, "epochs": 1, "batch": 16}
+    plain = {"name": "tiny", "kind": "cnn3", "data": {"simulate": DATA.model_dump()}, "epochs": 1, "batch": 16}
     return TrainSpec.model_validate({**plain, **changes})
 
 
@@ -37,6 +38,14 @@ def parent(population: Population, tmp_path_factory: pytest.TempPathFactory) -> 
     return train_on(_spec(name="parent"), population, tmp_path_factory.mktemp("runs") / "parent")
 
 
+@pytest.fixture(scope="module")
+def by_rule(population: Population, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rule whose threshold is that of a profile."""
+    spec = _spec(kind="rule", threshold={"rule": "profile", "profile": "strict"})
+    profiles = {"strict": ToleranceProfile(threshold=0.21)}
+    return train_on(spec, population, tmp_path_factory.mktemp("runs") / "rule", profiles=profiles)
+
+
 def test_a_bundle_holds_the_weights_that_a_successor_begins_with(
     parent: Path, population: Population, tmp_path: Path
 ) -> None:
@@ -46,14 +55,12 @@ def test_a_bundle_holds_the_weights_that_a_successor_begins_with(
     child = load_bundle(train_on(_spec(parent=parent), population, tmp_path / "child"), threads=1).manifest
     assert child.parent == bundle.manifest.version
     assert child.training.weights == f"parent parent {bundle.manifest.version}"
-    alone = load_bundle(train_on(_spec(), population, tmp_path / "alone"), threads=1).manifest
-    assert alone.files[MODEL] != child.files[MODEL]
+    assert child.files[MODEL] != bundle.manifest.files[MODEL], "it began where the parent, of the same seed, began"
 
 
-def test_serving_does_not_need_the_weights_but_a_successor_needs_them_unaltered(
-    population: Population, tmp_path: Path
-) -> None:
-    folder = train_on(_spec(kind="rule"), population, tmp_path / "rule")
+def test_serving_does_not_need_the_weights_but_a_successor_needs_them_unaltered(by_rule: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "rule"
+    shutil.copytree(by_rule, folder)
     (folder / WEIGHTS).write_bytes(b"altered")
     assert load_bundle(folder, threads=1).verify() <= 1e-4
     with pytest.raises(BundleError, match="was altered"):
@@ -61,7 +68,7 @@ def test_serving_does_not_need_the_weights_but_a_successor_needs_them_unaltered(
 
 
 def test_a_parent_of_another_kind_is_refused(parent: Path) -> None:
-    with pytest.raises(SpecError, match="is a cnn5, the model to train a cnn6"):
+    with pytest.raises(SpecError, match="is a cnn3, the model to train a cnn6"):
         background_of(_spec(kind="cnn6", parent=parent), LIMITS)
 
 
@@ -81,9 +88,9 @@ def test_unlabelled_coils_come_on_the_models_own_scale() -> None:
     assert background_of(_spec(pretrain={}), LIMITS).unlabelled is None
 
 
-def test_a_password_of_unlabelled_coils_never_reaches_a_manifest(population: Population, tmp_path: Path) -> None:
+def test_a_password_of_a_source_never_reaches_a_manifest(population: Population, tmp_path: Path) -> None:
     dsn = "postgresql://me:secret@plant/coils"
-    spec = _spec(adapt={"method": "coral", "unlabelled": {"source": dsn}})
+    spec = _spec(data={"source": dsn}, adapt={"method": "coral", "unlabelled": {"source": dsn}})
     fetched = background_of(_spec(adapt={"method": "coral", "unlabelled": UNLABELLED}), LIMITS)
     manifest = load_bundle(train_on(spec, population, tmp_path / "m", background=fetched), threads=1).manifest
     assert "secret" not in manifest.model_dump_json()
@@ -108,7 +115,7 @@ def test_an_anomaly_detector_is_trained_before_the_first_nok_coil(population: Po
 
 def test_other_kinds_need_both_labels_and_say_so(population: Population, tmp_path: Path) -> None:
     ok = labelled([_ok_only(population)], limits=LIMITS, source="ok", needed=("OK",))
-    for kind in ("cnn5", "rule"):
+    for kind in ("cnn3", "rule"):
         with pytest.raises(SourceError, match=f"no coil is labelled NOK, and a {kind} learns from both"):
             train_on(_spec(kind=kind), ok, tmp_path / "m")
     with pytest.raises(SourceError, match="0 coils are labelled NOK") as caught:
@@ -126,13 +133,8 @@ def test_an_anomaly_detector_with_few_ok_coils_says_how_many_it_needs(tmp_path: 
     assert "at least 59 OK coils" in caught.value.remedy
 
 
-def test_a_threshold_is_that_of_the_profile_asked_for(population: Population, tmp_path: Path) -> None:
-    spec = _spec(kind="rule", threshold={"rule": "profile", "profile": "strict"})
-    profiles = {"strict": ToleranceProfile(threshold=0.21)}
-    manifest = load_bundle(train_on(spec, population, tmp_path / "m", profiles=profiles), threads=1).manifest
-    assert manifest.threshold == 0.21
-    with pytest.raises(SpecError, match="'strict' is not in the settings"):
-        train_on(spec, population, tmp_path / "n")
+def test_a_threshold_is_that_of_the_profile_asked_for(by_rule: Path) -> None:
+    assert load_bundle(by_rule, threads=1).manifest.threshold == 0.21
 
 
 def test_so_many_of_each_label_are_the_first_ones(population: Population) -> None:
@@ -141,7 +143,7 @@ def test_so_many_of_each_label_are_the_first_ones(population: Population) -> Non
     ids, kept = (p.batch.column("coil_id").to_pylist() for p in (population, few))
     assert kept == sorted(kept, key=ids.index)
     assert kept[-1] == ids[max(np.flatnonzero(population.is_nok)[11], np.flatnonzero(~population.is_nok)[11])]
-    with pytest.raises(SpecError, match=r"each_label: \d+ of the simulated coils are OK, wanted are 90"):
+    with pytest.raises(SpecError, match=r"each_label: \d+ of the simulated coils are NOK, wanted are 90"):
         simulated(DATA.model_copy(update={"each_label": 90}), LIMITS)
 
 
@@ -151,6 +153,29 @@ def test_a_later_period_drifts(population: Population) -> None:
     before, after = (tensor_values(p.batch).mean(axis=(1, 2)) for p in (population, drifted))
     assert (after[50:] - before[50:]).mean() < (after[:50] - before[:50]).mean() < 0
     assert "drift -0.5" in drifted.source
+
+
+@pytest.mark.parametrize("skip", [64, 70])
+def test_coils_after_skipped_ones_are_the_last_of_all_coils(skip: int) -> None:
+    line = SimulatedData(coils=skip + 60, seed=8, drift_per_1000_coils=0.4)
+    whole = simulated(line, LIMITS).batch
+    later = simulated(line.model_copy(update={"coils": 60, "skip_coils": skip}), LIMITS)
+    assert whole.column("label").null_count == 0
+    assert later.batch.equals(whole.slice(skip))
+    assert f"60 coils after the first {skip}" in later.source
+
+
+def test_the_first_of_each_label_are_those_after_the_skipped_ones() -> None:
+    later = SimulatedData(coils=60, seed=8, skip_coils=70)
+    period = simulated(later, LIMITS)
+    first = [np.flatnonzero(period.is_nok == nok)[:11] for nok in (False, True)]
+    found = simulated(later.model_copy(update={"each_label": 11}), LIMITS)
+    assert found.batch.equals(period.batch.take(pa.array(np.sort(np.concatenate(first)))))
+
+
+def test_a_simulation_ends_where_each_label_has_its_coils() -> None:
+    found = simulated(SimulatedData(coils=900_000, seed=8, skip_coils=70, each_label=11), LIMITS)
+    assert (int(found.is_nok.sum()), len(found.is_nok)) == (11, 22)
 
 
 def test_a_start_without_a_time_zone_is_refused() -> None:

@@ -16,7 +16,7 @@ NOTHING = Augmentation(mirror=0, reverse=0, noise=0, shift_rows=0, contrast=0, o
 
 def _spec(**changes: object) -> TrainSpec:
     data = DataSpec(simulate=SimulatedData(coils=100, seed=0))
-    spec = TrainSpec(name="t", kind="cnn10", data=data, epochs=3, batch=16, learning_rate=0.003, seed=5)
+    spec = TrainSpec(name="t", kind="cnn5", data=data, epochs=3, batch=16, learning_rate=0.003, seed=5)
     return spec.model_copy(update=changes)
 
 

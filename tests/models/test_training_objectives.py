@@ -32,9 +32,14 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "rule": {"kind": "rule"},
 }
 
+ONE_OF_EACH_STAGE = (
+    *("siamese, hard pairs", "contrastive, then classified", "focal contrastive beside", "pre-trained", "dann"),
+    *("made-up NOK", "anomaly", "rule"),
+)
+
 
 def _spec(**changes: object) -> TrainSpec:
-    plain = {"name": "t", "kind": "cnn5", "data": SIMULATED, "epochs": 6, "batch": 8, "learning_rate": 0.003, "seed": 5}
+    plain = {"name": "t", "kind": "cnn5", "data": SIMULATED, "epochs": 4, "batch": 8, "learning_rate": 0.003, "seed": 5}
     plain["augment"] = {"noise": 0.0, "shift_rows": 0}
     # Batch norm would need more steps than a test has before it does in evaluation what it does in training.
     norm = {"network": {"norm": "layer"}} if changes.get("kind") in (None, "siamese5") else {}
@@ -76,7 +81,7 @@ def test_every_objective_learns_a_plain_defect(objective: str) -> None:
     assert right.mean() > 0.8, "log-odds of 0 do not part the labels"
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", ONE_OF_EACH_STAGE)
 def test_the_same_specification_gives_the_same_weights(objective: str) -> None:
     before = torch.get_rng_state()
     spec = _spec(**{**OBJECTIVES[objective], "epochs": 1})
