@@ -13,7 +13,7 @@ from flows.matrices import read_blocks
 from flows.sources.source import Source
 from models.data_spec import SimulatedData
 from plant.line import BLOCK_COILS, simulate
-from plant.settings import PRODUCTION, LineSettings
+from plant.settings import PRODUCTION, ExpertSettings, LineSettings
 from processors.assemble import assemble
 from processors.normalize import measure_limits, normalize
 from schemas.coils import BoolArray, CoilBatch, Limits
@@ -115,6 +115,7 @@ def _of_line(data: SimulatedData, limits: Limits | None) -> tuple[Iterator[pa.Re
         restlessness=data.restlessness,
         drift_per_1000_coils=data.drift_per_1000_coils,
         started_at=data.started_at or PRODUCTION.started_at,
+        expert=PRODUCTION.expert if data.lapse_share is None else ExpertSettings(lapse_share=data.lapse_share),
     )
     blocks = simulate(data.skip_coils + data.coils, seed=data.seed, line=line)
     skipped, offset = divmod(data.skip_coils, BLOCK_COILS)
@@ -130,7 +131,8 @@ def _of_line(data: SimulatedData, limits: Limits | None) -> tuple[Iterator[pa.Re
 def _said(data: SimulatedData) -> str:
     after = f" after the first {data.skip_coils}" if data.skip_coils else ""
     drift = f", drift {data.drift_per_1000_coils:g} per 1,000" if data.drift_per_1000_coils else ""
-    return f"plant: {data.coils} coils{after}, seed {data.seed}{drift}"
+    labels = "" if data.lapse_share is None else f", {data.lapse_share:g} of labels wrong"
+    return f"plant: {data.coils} coils{after}, seed {data.seed}{drift}{labels}"
 
 
 def _of_source(source: Source, limits: Limits) -> tuple[list[pa.RecordBatch], Limits | None]:

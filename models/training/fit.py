@@ -58,7 +58,8 @@ def fit(
         network = build(spec.kind, spec.network)
         if background.parent is not None:
             load_state(network, background.parent)
-        network.to(device, memory_format=torch.channels_last)  # a fifth faster on CPUs
+        network.to(device)
+        network.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
         epochs = _learn(spec, network, training, validation, background, on_epoch)
     network.cpu().eval()
     odds, both = log_odds(network, validation.coils), _has_both(training) and _has_both(validation)
