@@ -54,10 +54,20 @@ def spread(runs: Sequence[Run], places: Places, parallel: Parallel) -> Generator
             yield run, train_run(run, material, threads=parallel.threads, beside=1)
     else:
         beside = min(parallel.jobs, len(runs))
-        tasks = (delayed(_train_here)(place, run, places, parallel.threads, beside) for place, run in enumerate(runs))
+        refused: list[_Refused] = []  # after one, no more are begun; what still trains is waited for and kept
+        tasks = (
+            delayed(_train_here)(place, run, places, parallel.threads, beside)
+            for place, run in enumerate(runs)
+            if not refused
+        )
         processes = Processes(n_jobs=beside, backend="loky", return_as="generator_unordered", pre_dispatch=beside)
         for place, found in processes(tasks):
-            yield runs[place], _files(found)
+            if isinstance(found, _Refused):
+                refused.append(found)
+            else:
+                yield runs[place], found
+        for one in refused:
+            _files(one)
 
 
 def _train_here(place: int, run: Run, places: Places, threads: int, beside: int) -> tuple[int, Files | _Refused]:
