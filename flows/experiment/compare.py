@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import rankdata
 
 from flows.experiment.judged import Judged, Subject, cells, shared_places, whole
 from flows.experiment.spec import FOLDS, ExperimentSpec
@@ -16,6 +17,7 @@ LINE = ("alarms_a_day", "precision_on_line")  # at the line's prevalence
 TESTED_BY_FOLD = ("f1_nok", "macro_f1", "accuracy", "roc_auc")
 TESTED_BY_COIL = ("f1_nok", "macro_f1", "accuracy")
 SWAPS = 10_000
+_RANK_SWAPS = 2000  # each ranks all coils anew
 _RESAMPLES = 1000
 _CELLS_AT_ONCE = 4_000_000
 
@@ -115,6 +117,8 @@ def paired_tests(
             for metric in TESTED_BY_COIL:
                 tested = permutation_test(metric, first.called, second.called, first.is_nok, seed=spec.seed)
                 tests.append(_test(a, b, judging, metric, "permutation over coils", tested))
+            tested = rank_permutation_test(first.p_nok, second.p_nok, first.is_nok, seed=spec.seed)
+            tests.append(_test(a, b, judging, "roc_auc", "permutation over coils", tested))
     return _holm(tests)
 
 
@@ -157,6 +161,31 @@ def permutation_test(
             tp, fp = hits[which] + sign * moved[:, 0], alarms[which] + sign * moved[:, 1]
             parts.append(mean_figure(np.stack([tp, fp, nok - tp, ok - fp], axis=-1)))
         as_far += int(np.count_nonzero(np.abs(parts[0] - parts[1]) >= abs(observed) - 1e-12))
+    return Tested(difference=observed, p_value=(1 + as_far) / (1 + swaps))
+
+
+def rank_permutation_test(
+    a: FloatArray, b: FloatArray, is_nok: BoolArray, *, swaps: int = _RANK_SWAPS, seed: int = 0
+) -> Tested:
+    """As `permutation_test`, of ROC-AUC: scores are ranked within each run before coils swap them.
+
+    Two models' probabilities may have different scales, their ranks have one (Venkatraman and Begg 1996).
+
+    Args:
+        a: float64 [K, N], scores by the runs of the first method.
+        b: float64 [K, N], by those of the second.
+        is_nok: bool [N], both labels present.
+        swaps: to draw.
+        seed: of the swaps.
+    """
+    first, second = rankdata(a, axis=1), rankdata(b, axis=1)
+    observed = float((roc_auc(first, is_nok) - roc_auc(second, is_nok)).mean())
+    rng = np.random.default_rng(seed)
+    as_far = 0
+    for _ in range(swaps):
+        swap = rng.integers(0, 2, size=len(is_nok), dtype=np.uint8).astype(np.bool_)
+        drawn = roc_auc(np.where(swap, second, first), is_nok) - roc_auc(np.where(swap, first, second), is_nok)
+        as_far += abs(float(drawn.mean())) >= abs(observed) - 1e-12
     return Tested(difference=observed, p_value=(1 + as_far) / (1 + swaps))
 
 

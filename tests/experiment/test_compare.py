@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flows.experiment.compare import figures_of, paired_tests, permutation_test
+from flows.experiment.compare import figures_of, paired_tests, permutation_test, rank_permutation_test
 from flows.experiment.ensembles import about_half, together
 from flows.experiment.judged import Judged, Subject
 from flows.experiment.results import VALIDATION, Scores, Split
@@ -157,3 +157,22 @@ def test_scores_about_half_keep_their_calls_and_their_order() -> None:
     moved = about_half(p_nok, float(p_nok[20]))
     assert (np.diff(moved) >= 0).all()
     np.testing.assert_array_equal(moved >= 0.5, p_nok >= p_nok[20])
+
+
+def test_a_model_that_ranks_better_is_told_from_one_that_scores_on_another_scale() -> None:
+    sharp, blurred = _noisy(0.1, 1)[None], _noisy(0.6, 2)[None]
+    better = rank_permutation_test(sharp, blurred, IS_NOK, swaps=400, seed=1)
+    assert better.difference > 0
+    assert better.p_value < 0.01
+    worse = rank_permutation_test(blurred, sharp, IS_NOK, swaps=400, seed=1)
+    assert (worse.difference, worse.p_value) == (-better.difference, better.p_value)
+    squeezed = rank_permutation_test(sharp, sharp**3 / 10, IS_NOK, swaps=400, seed=1)
+    assert (squeezed.difference, squeezed.p_value) == (0.0, 1.0)
+
+
+def test_the_better_ranking_of_equals_is_chance_as_often_as_it_should_be() -> None:
+    p_values = [
+        rank_permutation_test(_noisy(0.5, seed)[None], _noisy(0.5, seed + 500)[None], IS_NOK, swaps=100).p_value
+        for seed in range(60)
+    ]
+    assert sum(p <= 0.1 for p in p_values) <= 14  # 6 expected; more than 14 once in a thousand times
