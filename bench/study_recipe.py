@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors", help="of ours, to begin with")
     parser.add_argument("--freeze", type=int, help="blocks; 7 with --weights, else 0")
     parser.add_argument("--ok-per-nok", type=float, default=5.0, help="of training images")
+    parser.add_argument("--mirrored-copies", action="store_true", help="copies neither turned nor noisy")
     parser.add_argument("--copy-validation", action="store_true", help="copies of NOK among validation images too")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/study_recipe"), metavar="DIR", help="of predictions")
@@ -229,6 +230,7 @@ def _compare(given: argparse.Namespace) -> None:
             freeze=given.freeze if given.freeze is not None else 7 if given.weights else 0,
             weights=given.weights,
             ok_per_nok=given.ok_per_nok,
+            mirrored_copies=given.mirrored_copies,
             copy_validation=given.copy_validation,
             seed=run.spec.seed,
             threads=given.threads,
@@ -282,6 +284,7 @@ def _file(recipe: Recipe, fold: int) -> str:
         f"epochs{recipe.epochs}",
         f"patience{recipe.patience}",
         f"ok{recipe.ok_per_nok:g}",
+        *(["mirrored-copies"] if recipe.mirrored_copies else []),
         *(["copied-validation"] if recipe.copy_validation else []),
         f"fold{fold}",
     ]

@@ -11,6 +11,10 @@ trainer stops and picks its epoch by accuracy, and of coils as they are, 97% are
 as that of the first epoch may; no epoch need then be better. The study does not say which of the two it did, so both
 should be run, and the better believed.
 
+Copies that alone are turned and noisy can be told by that from coils as they are, OK or NOK: a network may learn the
+noise and find no NOK coil that has none. `mirrored_copies` makes them by mirror and reversal only, which leave no such
+trace.
+
 All else is Ultralytics' default, which is the point: random crops of half to all of an image, flips, RandAugment and
 erasing, a warm-up of three epochs, a learning rate that falls linearly to a hundredth, weight decay, moving averages of
 the weights, the best epoch by accuracy on validation images. It rounds 264 to 288, a multiple of 32, and scales images
@@ -40,6 +44,7 @@ from schemas.coils import BoolArray, Float32Array, FloatArray
 
 SIDE, REPEATS = 264, 15
 CHANGES = Augmentation(mirror=0.5, reverse=0.5, rotation_deg=2.0, noise=0.01, shift_rows=0)
+MIRRORED = Augmentation(mirror=0.5, reverse=0.5, noise=0.0, shift_rows=0)
 BATCH, LEARNING_RATE, WORKERS = 64, 1e-3, 2
 _INTEGRATIONS = ("clearml", "comet", "dvc", "mlflow", "raytune", "sync", "tensorboard", "wandb")
 _NOK = next(number for number, name in NAMES.items() if name == "NOK")
@@ -56,6 +61,7 @@ class Recipe:
     freeze: int  # of the ten blocks, from the input on
     weights: Path | None  # .safetensors of ours to begin with; None: random
     ok_per_nok: float  # training images, by copies of NOK
+    mirrored_copies: bool  # else turned and noisy too
     copy_validation: bool
     seed: int
     threads: int
@@ -119,13 +125,13 @@ def images(coils: Float32Array) -> npt.NDArray[np.uint8]:
 
 
 def with_copies(
-    coils: Float32Array, is_nok: BoolArray, *, ok_per_nok: float, generator: torch.Generator
+    coils: Float32Array, is_nok: BoolArray, *, ok_per_nok: float, changes: Augmentation, generator: torch.Generator
 ) -> tuple[Float32Array, BoolArray]:
     """All coils, then changed copies of the NOK ones in turn, until there are so many times as many OK."""
     nok = np.flatnonzero(is_nok)
     copies = max(0, round((len(is_nok) - len(nok)) / ok_per_nok) - len(nok))
     sources = torch.from_numpy(coils[np.resize(nok, copies)])[:, None]
-    changed = augment(sources, CHANGES, grey=False, generator=generator)[:, 0].clamp(-1, 1).numpy()
+    changed = augment(sources, changes, grey=False, generator=generator)[:, 0].clamp(-1, 1).numpy()
     return np.concatenate([coils, changed]), np.concatenate([is_nok, np.ones(copies, dtype=np.bool_)])
 
 
@@ -134,11 +140,14 @@ def _write_dataset(
 ) -> dict[str, int]:
     """Ultralytics' folders of a classification, train and val of NOK and OK each; returns how many images."""
     generator = torch.Generator().manual_seed(recipe.seed)
+    changes = MIRRORED if recipe.mirrored_copies else CHANGES
     parts = {"train": training, "val": validation}
     counts = {}
     for part, (coils, is_nok) in parts.items():
         if part == "train" or recipe.copy_validation:
-            coils, is_nok = with_copies(coils, is_nok, ok_per_nok=recipe.ok_per_nok, generator=generator)  # noqa: PLW2901
+            coils, is_nok = with_copies(  # noqa: PLW2901
+                coils, is_nok, ok_per_nok=recipe.ok_per_nok, changes=changes, generator=generator
+            )
         for name, chosen in (("NOK", is_nok), ("OK", ~is_nok)):
             counts[f"{part} {name}"] = int(chosen.sum())
             _write_images(folder / part / name, images(coils[chosen]))
