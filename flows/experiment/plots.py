@@ -84,7 +84,6 @@ def _forest(summary: Summary, judging: str) -> Canvas:
             axes.plot([figure.value], [row], "o", color="tab:blue")
     axes.set_yticks(range(len(by_subject)), list(by_subject))
     axes.set_ylim(len(by_subject) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
     axes.set_xlabel("F1 of NOK")
     axes.grid(visible=True, axis="x", alpha=0.3)
     return canvas
@@ -173,6 +172,7 @@ def _cost(summary: Summary, judging: str) -> Canvas:
             axes.plot([max(seconds, 1e-3)], [value], "o")
             axes.annotate(name, (max(seconds, 1e-3), value), fontsize=7, xytext=(4, 3), textcoords="offset points")
     axes.set_xscale("log")
+    axes.margins(x=0.15, y=0.08)
     axes.set_xlabel("training, seconds a run")
     axes.set_ylabel("F1 of NOK")
     axes.grid(visible=True, alpha=0.3)
