@@ -104,8 +104,8 @@ def retrain_head(
 
     Raises:
         BundleError: the parent cannot be read or has no such head, or `out` cannot be written.
-        SpecError: `out` exists, the coils are too few for the parent's shares of them, or they were normalised with
-            other limits than the parent's.
+        SpecError: `out` exists, a part of the coils by the parent's shares lacks a label, or they were normalised
+            with other limits than the parent's.
         SourceError: the validation coils cannot give the threshold that the parent's specification asks for.
     """
     if out.exists():

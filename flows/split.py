@@ -1,13 +1,16 @@
 """Which coils of a population are learnt from, which stop and calibrate, which judge; without torch."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
-from flows.population import LEAST_OF_A_LABEL, Population
-from schemas.coils import IntArray
+from flows.population import BOTH_LABELS, Population
+from schemas.coils import FloatArray, IntArray
 from schemas.errors import SpecError
+
+_DIGEST_BYTES = 8  # of a coil's id, that its place is taken from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,30 +22,52 @@ class Split:
     holdout: IntArray
 
 
-def split(population: Population, *, validation_share: float, holdout_share: float) -> Split:
-    """Split by label; models that name the same coils and shares share the split, whatever their seed.
+def split(
+    population: Population, *, validation_share: float, holdout_share: float, needed: Sequence[str] = BOTH_LABELS
+) -> Split:
+    """Split by the coils' own ids; models that name the same shares never learn from what another is judged on.
 
-    Stratified, unless one label is too rare for that, as where an anomaly detector begins.
+    A coil's part depends on its id and the shares alone: not on other coils, so that what a model learnt from does not
+    judge its successor; not on its label, readings or plant, which may be corrected, re-read and renamed. Parts
+    therefore have their shares but for chance, as drawn coil by coil. A larger share takes training coils only.
 
     Args:
         population: labelled coils.
         validation_share: of all coils, in (0, 1).
         holdout_share: of all coils, in (0, 1); both shares leave some to learn from.
+        needed: labels that each part must hold.
+
+    Returns:
+        Indices in an order of the coils' ids and revisions, whatever their order in the population.
 
     Raises:
-        SpecError: a share is so small that a part has not a coil of each label.
+        SpecError: a part has no coil of a label of `needed`.
     """
-    seed = int(population.digest()[:8], 16)
-    everything, is_nok = np.arange(len(population.is_nok)), population.is_nok
-    strata = is_nok if min(is_nok.sum(), (~is_nok).sum()) >= LEAST_OF_A_LABEL else np.zeros_like(is_nok)
-    try:
-        rest, holdout = train_test_split(everything, test_size=holdout_share, stratify=strata, random_state=seed)
-        share = validation_share / (1 - holdout_share)
-        training, validation = train_test_split(rest, test_size=share, stratify=strata[rest], random_state=seed)
-    except ValueError as error:
+    place = _places(population)
+    ids, revisions, plants = (population.batch.column(name).to_pylist() for name in ("coil_id", "revision", "plant"))
+    order = np.array(
+        sorted(range(len(place)), key=lambda i: (place[i], ids[i], revisions[i], plants[i])), dtype=np.int64
+    )
+    place = place[order]
+    judges, validates = place < holdout_share, place >= 1 - validation_share
+    parts = Split(training=order[~judges & ~validates], validation=order[validates & ~judges], holdout=order[judges])
+    for label in needed:
+        for part in ("training", "validation", "holdout"):
+            _refuse_without(label, part, getattr(parts, part), population)
+    return parts
+
+
+def _places(population: Population) -> FloatArray:
+    """A number in [0, 1) for each coil, float64 [N], as if drawn, and the same wherever the coil occurs."""
+    digests = (hashlib.sha256(coil.encode()).digest() for coil in population.batch.column("coil_id").to_pylist())
+    return np.array([int.from_bytes(d[:_DIGEST_BYTES], "big") / 256**_DIGEST_BYTES for d in digests], dtype=np.float64)
+
+
+def _refuse_without(label: str, part: str, index: IntArray, population: Population) -> None:
+    if not np.any(population.is_nok[index] == (label == "NOK")):
         raise SpecError(
-            f"{population.source}: {len(everything)} coils cannot be split into shares of {validation_share:g} to "
-            f"validate and {holdout_share:g} to judge ({error})",
-            remedy="give more labelled coils, or raise validation_share or holdout_share in the specification",
-        ) from error
-    return Split(training=training, validation=validation, holdout=holdout)
+            f"{population.source}: of {len(population.is_nok)} coils the {part} part has {len(index)}, none of them "
+            f"{label}",
+            remedy=f"give more coils labelled {label}, or change validation_share or holdout_share in the "
+            "specification",
+        )

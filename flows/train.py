@@ -92,7 +92,12 @@ def train_on(
         background = background_of(spec, population.limits)
     parent = parent_of(spec)
     coils = LabelledCoils(coils=network_coils(population.batch, spec), is_nok=population.is_nok)
-    parts = split(population, validation_share=spec.validation_share, holdout_share=spec.holdout_share)
+    parts = split(
+        population,
+        validation_share=spec.validation_share,
+        holdout_share=spec.holdout_share,
+        needed=_needed(spec),
+    )
     training, validation = coils.take(parts.training), coils.take(parts.validation)
     trained = fit(spec, training, validation, on_epoch=_reporter(spec, progress), background=background)
     return write_trained(

@@ -1,46 +1,122 @@
 """Promises of the split of a population."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.population import Population
 from flows.split import split
+from schemas.coils import CoilKey, IntArray
 from schemas.errors import SpecError
-from tests.models.coils import LIMITS, batch_of, random_matrix
+from schemas.layout import MATRIX_SHAPE
+from schemas.matrices import matrix_batch
+from tests.models.coils import LIMITS
 
-MATRIX = random_matrix(1)
-
-
-def _population(ok: int, nok: int) -> Population:
-    batch = batch_of(np.repeat(MATRIX, ok + nok, axis=0))
-    place = batch.schema.get_field_index("label")
-    labels = pa.array(["OK"] * ok + ["NOK"] * nok)
-    return Population(batch=batch.set_column(place, batch.schema.field(place), labels), limits=LIMITS, source="line")
+SHARES = {"validation_share": 0.15, "holdout_share": 0.2}
+PARTS = ("training", "validation", "holdout")
+_ids = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=25, unique=True)
 
 
-def test_every_coil_is_in_one_part_and_each_part_has_its_share_of_nok_coils() -> None:
-    population = _population(ok=90, nok=30)
-    parts = split(population, validation_share=0.15, holdout_share=0.2)
+def _population(ids: Sequence[str], labels: Sequence[str], *, plant: str = "p", reading: int = 0) -> Population:
+    size = len(ids)
+    matrix = np.zeros((size, *MATRIX_SHAPE), dtype=np.float32)
+    batch = matrix_batch(
+        keys=[CoilKey(plant=plant, coil_id=one) for one in ids],
+        revisions=[f"{reading + place:064x}" for place in range(size)],
+        matrix=matrix,
+        spread=matrix,
+        observed=np.ones(size),
+        scale="limits",
+        columns={"label": labels, "limits_version": [LIMITS.version] * size},
+    )
+    return Population(batch=batch, limits=LIMITS, source="line")
+
+
+def _line(ok: int, nok: int, *, first: int = 0) -> Population:
+    return _population([str(first + i) for i in range(ok + nok)], ["OK"] * ok + ["NOK"] * nok)
+
+
+def _part_of(population: Population, **changes: float) -> dict[str, str]:
+    """The part of each coil, by its id."""
+    parts = split(population, **{**SHARES, **changes}, needed=())
+    ids = population.batch.column("coil_id").to_pylist()
+    return {ids[i]: name for name in PARTS for i in getattr(parts, name)}
+
+
+def _ids_in_order(population: Population, index: IntArray) -> list[str]:
+    ids: list[str] = population.batch.column("coil_id").take(pa.array(index)).to_pylist()
+    return ids
+
+
+@given(ids=_ids, first=st.integers(0, 25))
+def test_no_coil_changes_its_part_when_coils_are_added(ids: list[str], first: int) -> None:
+    whole = _part_of(_population(ids, ["OK"] * len(ids)))
+    part = _part_of(_population(ids[:first], ["OK"] * len(ids[:first])))
+    assert part.items() <= whole.items()
+    assert whole.keys() == set(ids)
+
+
+@given(ids=_ids, label=st.sampled_from(["OK", "NOK"]), reading=st.integers(1, 9))
+def test_a_coil_keeps_its_part_when_it_is_labelled_or_read_anew(ids: list[str], label: str, reading: int) -> None:
+    before = _part_of(_population(ids, ["OK"] * len(ids)))
+    assert _part_of(_population(ids, [label] * len(ids), plant="another name", reading=reading)) == before
+
+
+@given(data=st.data(), ids=_ids)
+def test_the_same_coils_in_another_order_give_the_same_parts_in_the_same_order(
+    data: st.DataObject, ids: list[str]
+) -> None:
+    population = _population(ids, ["OK"] * len(ids))
+    order = data.draw(st.permutations(range(len(ids))))
+    shuffled = Population(batch=population.batch.take(pa.array(order)), limits=LIMITS, source="line")
+    one, other = (split(each, **SHARES, needed=()) for each in (population, shuffled))
+    for name in PARTS:
+        found = _ids_in_order(shuffled, getattr(other, name))
+        assert found == _ids_in_order(population, getattr(one, name))
+
+
+@given(first=st.integers(0, 10**9))
+def test_of_some_hundred_coils_parts_have_about_their_shares_of_each_label(first: int) -> None:
+    population = _line(200, 200, first=first)
+    parts = split(population, **SHARES)
+    for part, share in ((parts.validation, 0.15), (parts.holdout, 0.2)):
+        for nok in (True, False):
+            found = np.count_nonzero(population.is_nok[part] == nok)
+            assert abs(found - 200 * share) < 6 * np.sqrt(200 * share * (1 - share))  # one draw in a billion is farther
+
+
+def test_every_coil_is_in_one_part() -> None:
+    parts = split(_line(90, 30), **SHARES)
     together = np.concatenate([parts.training, parts.validation, parts.holdout])
     np.testing.assert_array_equal(np.sort(together), np.arange(120))
-    assert (len(parts.validation), len(parts.holdout)) == (18, 24)
-    shares = [population.is_nok[part].mean() for part in (parts.training, parts.validation, parts.holdout)]
-    assert np.ptp(shares) < 0.05
 
 
-def test_the_same_coils_are_split_alike() -> None:
-    one, other = (split(_population(ok=40, nok=20), validation_share=0.2, holdout_share=0.2) for _ in range(2))
-    np.testing.assert_array_equal(one.holdout, other.holdout)
-    np.testing.assert_array_equal(one.validation, other.validation)
+def test_a_larger_share_takes_training_coils_alone() -> None:
+    before, after = _part_of(_line(200, 0)), _part_of(_line(200, 0), validation_share=0.3, holdout_share=0.4)
+    assert before != after
+    assert all(before[coil] in ("training", part) for coil, part in after.items())
 
 
 @pytest.mark.parametrize("nok", [0, 1, 9])
-def test_a_label_too_rare_to_be_stratified_hinders_no_split(nok: int) -> None:
-    parts = split(_population(ok=60, nok=nok), validation_share=0.2, holdout_share=0.2)
+def test_a_label_that_is_not_needed_may_be_in_no_part(nok: int) -> None:
+    parts = split(_line(60, nok), **SHARES, needed=("OK",))
     assert len(parts.training) + len(parts.validation) + len(parts.holdout) == 60 + nok
 
 
-def test_shares_that_leave_a_part_without_a_label_are_refused() -> None:
-    with pytest.raises(SpecError, match="line: 20 coils cannot be split into shares"):
-        split(_population(ok=10, nok=10), validation_share=0.15, holdout_share=0.01)
+@pytest.mark.parametrize(
+    ("shares", "part"),
+    [
+        ({"validation_share": 0.001, "holdout_share": 0.2}, "validation"),
+        ({"validation_share": 0.2, "holdout_share": 0.001}, "holdout"),
+    ],
+)
+def test_a_part_without_a_label_that_is_needed_is_refused(shares: dict[str, float], part: str) -> None:
+    population = _line(990, 10)
+    with pytest.raises(SpecError, match=rf"line: of 1000 coils the {part} part has \d+, none of them NOK") as caught:
+        split(population, **shares)
+    assert f"{part}_share" in caught.value.remedy
+    assert len(getattr(split(population, **shares, needed=("OK",)), part)) > 0

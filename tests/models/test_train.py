@@ -55,7 +55,7 @@ def test_the_manifest_says_where_the_model_comes_from_and_how_good_it_is(trained
     assert manifest.training.source == "plant: 120 coils, seed 3"
     assert manifest.training.data_digest == population.digest()
     assert manifest.training.spec["kind"] == "cnn3"
-    assert manifest.metrics["n"] == 24
+    assert manifest.metrics["n"] == 21
     assert set(manifest.metrics["ci95"]) == {"accuracy", "precision", "recall", "f1", "roc_auc", "mcc"}
     assert {"torch", "onnx", "onnxruntime"} <= set(manifest.libraries)
 
