@@ -222,6 +222,7 @@ def _write(
     changes = {
         "version": sha256(learnt.model)[:VERSION_DIGITS],
         "threshold": learnt.threshold,
+        "threshold_rule": parent.spec.threshold.rule,
         "metrics": metrics.as_json(),
         "training": training,
         "parent": f"{before.name}@{before.version}",

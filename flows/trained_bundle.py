@@ -62,7 +62,7 @@ def write_trained(
     """
     model = to_onnx(trained.network, temperature=trained.temperature)
     probability = expit(log_odds(trained.network, coils.coils) / trained.temperature)
-    rule = _rule(spec, coils.is_nok[validation])
+    rule = _rule(spec.threshold, coils.is_nok[validation], profiles)
     threshold = chosen_threshold(rule, probability[validation], coils.is_nok[validation], profiles=profiles)
     p_nok, is_nok = probability[holdout], coils.is_nok[holdout]
     metrics = evaluate(p_nok=p_nok, is_nok=is_nok, predicted_nok=p_nok >= threshold)
@@ -74,6 +74,7 @@ def write_trained(
         input_form=trained.network.input_form,
         limits_version=population.limits.version if spec.scale == "limits" and population.limits else None,
         threshold=threshold,
+        threshold_rule=rule.rule,
         metrics=metrics.as_json(),
         training=TrainingRecord(
             source=population.source,
@@ -96,11 +97,14 @@ def write_trained(
     return out
 
 
-def _rule(spec: TrainSpec, is_nok: BoolArray) -> Threshold:
-    """The specification's; where no validation coil is NOK, false alarms are all that a threshold can be set by."""
-    if is_nok.any() or spec.threshold.rule == "profile":
-        return spec.threshold
-    return spec.threshold.model_copy(update={"rule": "false_alarms"})
+def _rule(asked: Threshold, is_nok: BoolArray, profiles: Mapping[str, ToleranceProfile]) -> Threshold:
+    """The specification's; where no validation coil is NOK, only false alarms or a profile's own number are left."""
+    if is_nok.any():
+        return asked
+    profile = profiles.get(asked.profile or "default")
+    if asked.rule == "profile" and (profile is None or profile.threshold is not None):
+        return asked  # one that is not known is refused where the threshold is chosen
+    return asked.model_copy(update={"rule": "false_alarms"})
 
 
 def _golden(

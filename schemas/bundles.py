@@ -11,6 +11,7 @@ from schemas.coils import Limits
 from schemas.combine import Combine
 from schemas.matrices import Scale
 
+ThresholdRule = Literal["f1", "false_alarms", "costs", "profile"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -45,6 +46,7 @@ class BundleManifest(_Manifest):
     input_form: str  # e.g. native_288x32, as the network sees the matrix
     limits_version: str | None  # of the limits it was trained on; None for scale self
     threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold_rule: ThresholdRule | None = None  # that chose it: not always the one asked for; None: not told
     metrics: dict[str, Any]  # on the holdout, with ci95
     training: TrainingRecord
     parent: str | None = None
