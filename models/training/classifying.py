@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from models.objectives_spec import Adaptation, ClassWeights, Contrastive
+from models.objectives_spec import Adaptation, Contrastive
 from models.training.adaptation import Critic, coral, mmd
 from models.training.batches import shuffled, with_both_labels, without_end
 from models.training.calibration import class_weights
@@ -88,7 +88,7 @@ def classifying_stage(course: Course, recent: Float32Array | None) -> Stage:
     return Stage(
         name="training",
         losses=losses,
-        validate=lambda: _validation_loss(course, weights),
+        validate=lambda: _validation_loss(course),
         helpers=tuple(helpers),
         epochs=spec.epochs,
         patience=spec.patience,
@@ -96,10 +96,10 @@ def classifying_stage(course: Course, recent: Float32Array | None) -> Stage:
     )
 
 
-def _validation_loss(course: Course, weights: ClassWeights) -> float:
+def _validation_loss(course: Course) -> float:
     odds = torch.from_numpy(log_odds(course.network, course.validation.coils))
     is_nok = torch.from_numpy(course.validation.is_nok).double()
-    weight = label_weights(is_nok, weights)
+    weight = label_weights(is_nok, course.validation_weights)
     return float((weight * coil_losses(odds, is_nok, course.spec.loss)).sum() / weight.sum())
 
 

@@ -6,6 +6,7 @@ import torch
 
 from models.data_spec import Augmentation
 from models.networks import Network
+from models.objectives_spec import ClassWeights
 from models.spec import TrainSpec
 from models.training.batches import Drawing
 from models.training.coils import LabelledCoils
@@ -20,6 +21,7 @@ class Course:
     network: Network  # on the device of the drawing
     training: LabelledCoils
     validation: LabelledCoils
+    validation_weights: ClassWeights  # by the share of NOK in the training coils that are real
     drawing: Drawing
 
     def feature_count(self) -> int:

@@ -10,6 +10,7 @@ from models.networks import Network, build
 from models.networks.anomaly import AnomalyDetector
 from models.networks.rule import Rule
 from models.networks.weights import load_state
+from models.objectives_spec import ClassWeights
 from models.spec import TrainSpec
 from models.synthesis import synthesize
 from models.training.batches import Drawing
@@ -33,8 +34,8 @@ def fit(
 ) -> Trained:
     """Train a network until its validation loss stops falling.
 
-    The same specification and coils give the same weights on the same machine: all draws come from
-    `spec.seed`, and torch's global generator is left as it was.
+    The same specification and coils give the same weights on the CPU of the same machine: all draws come from
+    `spec.seed`, and torch's global generator is left as it was. On CUDA some sums add up in another order each time.
 
     Args:
         spec: network, objective, loop and augmentation.
@@ -45,14 +46,17 @@ def fit(
         background: what training leans on beside labelled coils.
 
     Raises:
-        SpecError: the initial weights are not there, or not those of this kind.
+        SpecError: the initial weights are not there, or not those of this kind; training diverges; or there are too
+            few NOK coils to make up more.
         ValueError: the specification says `adapt` and `background` holds no recent coils.
     """
     background = background or Background()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if spec.synthesis is not None:
-        training = _with_synthetic(spec, training, device)
-    # cuDNN would time its algorithms and take the fastest of the day, which may add up in another order.
+    # Validation coils are all real, so they weigh by the real share of NOK, whatever joins the training coils.
+    weights = class_weights(spec, training.is_nok) if _has_both(training) else ClassWeights(ok=1.0, nok=1.0)
+    calibrates = _has_both(training) and _has_both(validation)
+    training = with_made_up(spec, training, device)
+    # cuDNN would time its algorithms and take the fastest of the day; other parts of CUDA stay free to vary.
     with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         torch.manual_seed(spec.seed)
         network = build(spec.kind, spec.network)
@@ -60,10 +64,9 @@ def fit(
             load_state(network, background.parent)
         network.to(device)
         network.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
-        epochs = _learn(spec, network, training, validation, background, on_epoch)
+        epochs = _learn(spec, network, training, validation, weights, background, on_epoch)
     network.cpu().eval()
-    odds, both = log_odds(network, validation.coils), _has_both(training) and _has_both(validation)
-    heat = temperature(odds, validation.is_nok, class_weights(spec, training.is_nok)) if both else 1.0
+    heat = temperature(log_odds(network, validation.coils), validation.is_nok, weights) if calibrates else 1.0
     return Trained(network=network, epochs=epochs, temperature=heat)
 
 
@@ -72,6 +75,7 @@ def _learn(
     network: Network,
     training: LabelledCoils,
     validation: LabelledCoils,
+    validation_weights: ClassWeights,
     background: Background,
     on_epoch: Callable[[Epoch], None],
 ) -> tuple[Epoch, ...]:
@@ -86,7 +90,14 @@ def _learn(
     drawing = Drawing(
         size=spec.batch, augment=spec.augment, grey=spec.scale == "self", generator=generator, device=device
     )
-    course = Course(spec=spec, network=network, training=training, validation=validation, drawing=drawing)
+    course = Course(
+        spec=spec,
+        network=network,
+        training=training,
+        validation=validation,
+        validation_weights=validation_weights,
+        drawing=drawing,
+    )
     epochs: list[Epoch] = []
     if spec.pretrain is not None:
         unlabelled = training.coils if background.unlabelled is None else background.unlabelled
@@ -101,7 +112,8 @@ def _learn(
     return tuple(epochs)
 
 
-def _with_synthetic(spec: TrainSpec, training: LabelledCoils, device: torch.device) -> LabelledCoils:
+def with_made_up(spec: TrainSpec, training: LabelledCoils, device: torch.device) -> LabelledCoils:
+    """The training coils, and after them the NOK coils that are made up where the specification says `synthesis`."""
     if spec.synthesis is None:
         return training
     made = synthesize(

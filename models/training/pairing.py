@@ -11,7 +11,6 @@ from torch.nn.functional import normalize
 from models.networks.siamese import Siamese
 from models.objectives_spec import Pairs
 from models.training.batches import with_both_labels
-from models.training.calibration import class_weights
 from models.training.contrast import pair_losses
 from models.training.course import Course
 from models.training.loop import Stage
@@ -119,7 +118,7 @@ def refer(course: Course) -> None:
     count = spec.network.references
     network.refer_to(*(references(found[of], count, seed=spec.seed) for of in (~is_nok, is_nok)))
     odds = log_odds(network, course.validation.coils)
-    weights = class_weights(spec, course.training.is_nok)
+    weights = course.validation_weights
     weight = np.where(course.validation.is_nok, weights.nok, weights.ok)
     line = LogisticRegression(C=_LOOSENESS).fit(odds[:, None], course.validation.is_nok, sample_weight=weight)
     slope, offset = float(line.coef_[0, 0]), float(line.intercept_[0])

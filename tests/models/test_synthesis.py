@@ -7,8 +7,11 @@ import torch
 from models.objectives_spec import Synthesis
 from models.synthesis import synthesize
 from models.synthesis.diffusion import STEPS, Denoiser, kept_shares
-from models.training import LabelledCoils, fit
+from models.training import class_weights, fit, log_odds
+from models.training.calibration import cross_entropy, temperature
+from models.training.fit import with_made_up
 from schemas.coils import Float32Array
+from schemas.errors import SpecError
 from tests.models.coils import random_matrix
 from tests.models.test_training_objectives import _coils, _spec
 
@@ -78,14 +81,27 @@ def test_folding_rows_keeps_every_cell_in_its_place() -> None:
 
 
 def test_made_up_coils_join_the_training_coils_only() -> None:
+    training, how = _coils(16, 1), Synthesis(kind="gan", coils=8, epochs=1)
+    spec = _spec(synthesis=how.model_dump())
+    joined = with_made_up(spec, training, CPU)
+    made = synthesize(training.coils[training.is_nok], how, grey=False, seed=spec.seed, device=CPU)
+    np.testing.assert_array_equal(joined.coils, np.concatenate([training.coils, made]))
+    np.testing.assert_array_equal(joined.is_nok, np.append(training.is_nok, np.ones(8, dtype=np.bool_)))
+    assert with_made_up(_spec(), training, CPU) is training
+
+
+def test_made_up_coils_do_not_change_what_validation_coils_weigh() -> None:
     training, validation = _coils(16, 1), _coils(24, 2)
-    kept = LabelledCoils(coils=validation.coils.copy(), is_nok=validation.is_nok.copy())
-    counted = []
-    for how in (None, {"kind": "gan", "coils": 64, "epochs": 1}):
-        spec = _spec(epochs=1, synthesis=how, class_weight={"ok": 1, "nok": 1})
-        trained = fit(spec, training, validation, on_epoch=lambda _: None)
-        counted.append(trained.epochs[0].training_loss)
-        assert len(training) == 16
-    assert counted[0] != counted[1]
-    np.testing.assert_array_equal(validation.coils, kept.coils)
-    np.testing.assert_array_equal(validation.is_nok, kept.is_nok)
+    spec = _spec(epochs=1, synthesis={"kind": "gan", "coils": 64, "epochs": 1})
+    trained = fit(spec, training, validation, on_epoch=lambda _: None)
+    odds, weights = log_odds(trained.network, validation.coils), class_weights(spec, training.is_nok)
+    assert trained.epochs[0].validation_loss == pytest.approx(cross_entropy(odds, validation.is_nok, weights), rel=1e-4)
+    assert trained.temperature == temperature(odds, validation.is_nok, weights)
+
+
+@pytest.mark.parametrize("kind", ["gan", "diffusion"])
+def test_one_coil_is_too_few_to_learn_from(kind: str) -> None:
+    how = Synthesis.model_validate({"kind": kind, "coils": 4, "epochs": 1})
+    with pytest.raises(SpecError, match="two NOK coils at least, there is 1") as caught:
+        synthesize(_nok(1), how, grey=False, seed=0, device=CPU)
+    assert "key synthesis" in caught.value.remedy
