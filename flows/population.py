@@ -55,7 +55,7 @@ def simulated(data: SimulatedData, limits: Limits | None) -> Population:
     """
     parts, known = _of_line(data, limits)
     if data.each_label is not None:
-        parts = _first_of_each_label(parts, data.each_label)
+        parts = _so_many_of_each_label(parts, data.each_label)
     return labelled(parts, limits=known, source=_said(data))
 
 
@@ -162,19 +162,27 @@ def _refuse_labels(rejects: Iterable[Reject], source: str) -> None:
             raise SourceError(f"{source}: {coil}{reject.error}", remedy=reject.remedy)
 
 
-def _first_of_each_label(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
-    """So many coils of each label, in their order; asks for no more batches than that takes."""
-    left = dict.fromkeys(BOTH_LABELS, count)
+def _so_many_of_each_label(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
+    """The first NOK coils and for each the next OK coil: both labels of one period, so that drift cannot tell them.
+
+    Asks for no more batches than that takes.
+    """
+    nok_left, ok_owed = count, 0
     for batch in batches:
-        labels = np.asarray(batch.column("label").to_pylist())
-        places = {label: np.flatnonzero(labels == label)[:wanted] for label, wanted in left.items()}
-        left = {label: wanted - len(places[label]) for label, wanted in left.items()}
-        yield batch.take(pa.array(np.sort(np.concatenate(list(places.values())))))
-        if not any(left.values()):
+        places = []
+        for place, label in enumerate(batch.column("label").to_pylist()):
+            if label == "NOK" and nok_left:
+                nok_left, ok_owed = nok_left - 1, ok_owed + 1
+                places.append(place)
+            elif label == "OK" and ok_owed:
+                ok_owed -= 1
+                places.append(place)
+        yield batch.take(pa.array(places, pa.int64()))
+        if not nok_left and not ok_owed:
             return
-    rare = max(left, key=lambda label: left[label])
+    short = f"{count - nok_left} of the simulated coils are NOK" if nok_left else f"{ok_owed} OK coils are missing"
     raise SpecError(
-        f"key data.simulate.each_label: {count - left[rare]} of the simulated coils are {rare}, wanted are {count}",
+        f"key data.simulate.each_label: {short}, wanted are {count}",
         remedy="raise data.simulate.coils, or lower each_label",
     )
 

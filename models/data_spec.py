@@ -21,7 +21,7 @@ class SimulatedData(SpecPart):
     skip_coils: Annotated[int, Field(ge=0)] = 0  # that ran before and are left out: the line drifts meanwhile
     started_at: AwareDatetime | None = None  # of the line's first coil, skipped or not; None: the line's own
     lapse_share: Annotated[float, Field(ge=0, lt=1)] | None = None  # of labels simply wrong; None: the expert's own
-    each_label: Annotated[int, Field(ge=1)] | None = None  # keep only so many OK and as many NOK, the first ones
+    each_label: Annotated[int, Field(ge=1)] | None = None  # keep the first so many NOK, and the OK next to each
 
 
 class DataSpec(SpecPart):
