@@ -186,8 +186,9 @@ def _learn(
     )
     more = features(parent.bundle, *changed, cache=kept, on_coils=on_coils)
     head = fit_head(
-        np.concatenate([found[parts.training], more]),
-        np.concatenate([is_nok[parts.training], np.ones(len(more), dtype=bool)]),
+        found[parts.training],
+        is_nok[parts.training],
+        more,
         found[parts.validation],
         is_nok[parts.validation],
         class_weight=parent.spec.class_weight,

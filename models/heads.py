@@ -29,6 +29,7 @@ class Head:
 def fit_head(
     training: Float32Array,
     is_nok: BoolArray,
+    copies: Float32Array,
     validation: Float32Array,
     validation_is_nok: BoolArray,
     *,
@@ -40,20 +41,27 @@ def fit_head(
     cross-entropy on the validation coils, the same loss that stops full training.
 
     Args:
-        training: float32 [N, D], changed copies of NOK coils among them.
+        training: float32 [N, D], none changed.
         is_nok: bool [N], both labels.
+        copies: float32 [C, D], changed copies of the NOK coils; with them those weigh in all what they do alone.
         validation: float32 [M, D], of other coils, none changed.
         validation_is_nok: bool [M], both labels.
         class_weight: of the two labels in the loss; `balanced` gives both the same total weight.
     """
     given = {False: class_weight.ok, True: class_weight.nok} if isinstance(class_weight, ClassWeights) else "balanced"
     ok, nok = compute_class_weight(given, classes=np.array([False, True]), y=is_nok)
-    weights = np.where(validation_is_nok, nok, ok)
+    weights = np.where(validation_is_nok, nok, ok)  # of coils as they come, whatever copies there are
+    own_share = is_nok.sum() / (is_nok.sum() + len(copies))
+    training, is_nok = (
+        np.concatenate([training, copies]),
+        np.concatenate([is_nok, np.ones(len(copies), dtype=np.bool_)]),
+    )
     mean, deviation = training.mean(axis=0, dtype=np.float64), training.std(axis=0, dtype=np.float64)
     deviation[deviation == 0] = 1.0
     standard = (training - mean) / deviation
     standard_validation = (validation - mean) / deviation
-    model = LogisticRegression(class_weight={False: ok, True: nok}, warm_start=True, max_iter=_MOST_STEPS, tol=1e-4)
+    learnt_weights = {False: ok, True: nok * own_share}
+    model = LogisticRegression(class_weight=learnt_weights, warm_start=True, max_iter=_MOST_STEPS, tol=1e-4)
     best = np.inf
     kept = (np.zeros(training.shape[1]), 0.0, _STRENGTHS[0])
     for strength in _STRENGTHS:

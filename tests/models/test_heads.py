@@ -1,6 +1,7 @@
 """Promises of a new head: what is fitted, and what stands in the graph afterwards."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from tests.models.coils import mean_model, random_matrix
 from tests.models.networks_exported import untrained
 
 PLACE = Path("model.onnx")
+NO_COPIES = np.zeros((0, 10), dtype=np.float32)
 KINDS: tuple[NetworkKind, ...] = ("cnn10", "cnn1d", "yolov8n-cls")
 
 
@@ -132,7 +134,7 @@ def test_a_head_of_another_width_is_refused() -> None:
 def test_a_head_tells_labels_apart_on_features_of_any_scale() -> None:
     training, is_nok = _features(800, 0)
     validation, validation_is_nok = _features(400, 1)
-    head = fit_head(training, is_nok, validation, validation_is_nok, class_weight="balanced")
+    head = fit_head(training, is_nok, NO_COPIES, validation, validation_is_nok, class_weight="balanced")
     unseen, truth = _features(400, 2)
     assert np.mean((head_log_odds(head, unseen) > 0) == truth) > 0.85
     assert head.weight[-1] == pytest.approx(0, abs=1e-6)  # constant, so it says nothing
@@ -140,15 +142,28 @@ def test_a_head_tells_labels_apart_on_features_of_any_scale() -> None:
 
 def test_the_same_features_give_the_same_head() -> None:
     (training, is_nok), (validation, truth) = _features(300, 0), _features(100, 1)
-    one, two = (fit_head(training, is_nok, validation, truth, class_weight="balanced") for _ in range(2))
+    one, two = (fit_head(training, is_nok, NO_COPIES, validation, truth, class_weight="balanced") for _ in range(2))
     np.testing.assert_array_equal(one.weight, two.weight)
     assert one.bias == two.bias
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", ClassWeights(ok=1.0, nok=5.0)])
+def test_copies_that_say_nothing_new_change_nothing(class_weight: Literal["balanced"] | ClassWeights) -> None:
+    (training, is_nok), (validation, truth) = _features(300, 0), _features(200, 1)
+    again = np.concatenate([training[is_nok]] * 4)
+    plain, copied = (
+        fit_head(training, is_nok, copies, validation, truth, class_weight=class_weight)
+        for copies in (NO_COPIES, again)
+    )
+    unseen, _ = _features(100, 2)
+    np.testing.assert_allclose(head_log_odds(copied, unseen), head_log_odds(plain, unseen), atol=0.1)
 
 
 def test_a_heavier_class_is_called_more_often() -> None:
     (training, is_nok), (validation, truth) = _features(600, 0, nok_share=0.1), _features(300, 1, nok_share=0.1)
     light, heavy = (
-        fit_head(training, is_nok, validation, truth, class_weight=ClassWeights(ok=1.0, nok=nok)) for nok in (0.2, 20.0)
+        fit_head(training, is_nok, NO_COPIES, validation, truth, class_weight=ClassWeights(ok=1.0, nok=nok))
+        for nok in (0.2, 20.0)
     )
     called = [np.mean(head_log_odds(head, validation) > 0) for head in (light, heavy)]
     assert called[0] < called[1]
@@ -158,7 +173,7 @@ def test_probabilities_are_calibrated_on_validation() -> None:
     training, is_nok = _features(60, 0)  # few coils: without a temperature the head is too sure of itself
     validation, truth = _features(4000, 1)
     even = ClassWeights(ok=1.0, nok=1.0)
-    head = fit_head(training, is_nok, validation, truth, class_weight=even)
+    head = fit_head(training, is_nok, NO_COPIES, validation, truth, class_weight=even)
     odds = head_log_odds(head, validation)
 
     def loss(temperature: float) -> float:
