@@ -46,17 +46,17 @@ class Population:
         return hashlib.sha256("\n".join(sorted(f"{r} {label}" for r, label in rows)).encode()).hexdigest()
 
 
-def simulated(data: SimulatedData, limits: Limits | None) -> Population:
+def simulated(data: SimulatedData, limits: Limits | None, *, needed: Sequence[str] = BOTH_LABELS) -> Population:
     """Coils of the simulated line; without limits, those are measured on this very population.
 
     Raises:
         SpecError: `each_label` wants more coils of a label than were simulated.
-        SourceError: a label is rarer than ten coils.
+        SourceError: a label of `needed` is rarer than ten coils.
     """
     parts, known = _of_line(data, limits)
     if data.each_label is not None:
         parts = _so_many_of_each_label(parts, data.each_label)
-    return labelled(parts, limits=known, source=_said(data))
+    return labelled(parts, limits=known, source=_said(data), needed=needed)
 
 
 def from_source(source: Source, limits: Limits, *, needed: Sequence[str] = BOTH_LABELS) -> Population:
@@ -104,7 +104,7 @@ def labelled(
             raise SourceError(
                 f"{source}: {labels.count(label)} coils are labelled {label}, at least {LEAST_OF_A_LABEL} are needed",
                 remedy="give more labelled coils, or raise data.simulate.coils or defect_share in the specification"
-                + ("; kind: anomaly learns from OK coils alone" if label == "NOK" else ""),
+                + ("; kind: anomaly and kind: rule can do without NOK" if label == "NOK" else ""),
             )
     return Population(batch=parts[0], limits=limits, source=source)
 

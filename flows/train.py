@@ -18,6 +18,7 @@ from schemas.errors import SourceError, SpecError
 from schemas.mapping import OUR_NAMES, PlantMapping
 from schemas.settings import ToleranceProfile
 
+_NO_NOK_NEEDED = frozenset({"anomaly", "rule"})  # a rule that has seen none keeps its weights by hand
 _DEFAULT_PROFILES = {"default": ToleranceProfile()}
 
 
@@ -59,9 +60,9 @@ def train(
 def population_of(
     spec: TrainSpec, limits: Limits | None, *, plant: str = "default", mapping: PlantMapping = OUR_NAMES
 ) -> Population:
-    """The labelled coils that a specification names; an anomaly detector alone can do without NOK ones."""
+    """The labelled coils that a specification names; an anomaly detector and a rule can do without NOK ones."""
     if spec.data.simulate is not None:
-        return simulated(spec.data.simulate, limits)
+        return simulated(spec.data.simulate, limits, needed=_needed(spec))
     if limits is None or spec.data.source is None:
         raise SpecError("key data.source: limits are measured on simulated coils only", remedy="use data.simulate")
     return from_source(open_source(spec.data.source, plant=plant, mapping=mapping), limits, needed=_needed(spec))
@@ -85,8 +86,8 @@ def train_on(
     for label in _needed(spec):
         if not np.any(population.is_nok == (label == "NOK")):
             raise SourceError(
-                f"{population.source}: no coil is labelled {label}, and a {spec.kind} learns from both labels",
-                remedy="give labelled coils of both, or train kind: anomaly, which learns from OK coils alone",
+                f"{population.source}: no coil is labelled {label}, and a {spec.kind} cannot be trained without",
+                remedy="give labelled coils of both, or train kind: anomaly or kind: rule, which can do without NOK",
             )
     if background is None:
         background = background_of(spec, population.limits)
@@ -130,4 +131,4 @@ def _reporter(spec: TrainSpec, progress: Progress | None) -> Callable[[Epoch], N
 
 def _needed(spec: TrainSpec) -> tuple[str, ...]:
     """Labels without which a model of this kind cannot be trained."""
-    return BOTH_LABELS[:1] if spec.kind == "anomaly" else BOTH_LABELS
+    return ("OK",) if spec.kind in _NO_NOK_NEEDED else BOTH_LABELS

@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.special import expit
 
-from flows.background import background_of
+from flows.background import background_of, network_coils
 from flows.population import Population, labelled, simulated
 from flows.split import split
 from flows.train import train_on
 from models.bundle import MODEL, WEIGHTS, load_bundle, read_weights, sha256
 from models.data_spec import DataSpec, SimulatedData
+from models.network_spec import NetworkOptions
+from models.networks import build
 from models.spec import TrainSpec
+from models.training import log_odds
 from schemas.errors import BundleError, SourceError, SpecError
 from schemas.matrices import tensor_values
 from schemas.settings import ToleranceProfile
@@ -113,11 +117,23 @@ def test_an_anomaly_detector_is_trained_before_the_first_nok_coil(population: Po
     assert alarms.mean() <= 0.3
 
 
+def test_a_rule_is_trained_before_the_first_nok_coil_with_its_weights_by_hand(
+    population: Population, tmp_path: Path
+) -> None:
+    ok = labelled([_ok_only(population)], limits=LIMITS, source="ok", needed=("OK",))
+    spec = _spec(kind="rule", threshold={"most_false_alarms": 0.3})
+    bundle = load_bundle(train_on(spec, ok, tmp_path / "m"), threads=1)
+    assert bundle.manifest.threshold_rule == "false_alarms"
+    coils = network_coils(ok.batch, spec)[:8]
+    by_hand = expit(log_odds(build("rule", NetworkOptions()).eval(), coils))
+    np.testing.assert_allclose(bundle.p_nok(coils[:, 0], np.zeros_like(coils[:, 0])), by_hand, atol=1e-5)
+
+
 def test_other_kinds_need_both_labels_and_say_so(population: Population, tmp_path: Path) -> None:
     ok = labelled([_ok_only(population)], limits=LIMITS, source="ok", needed=("OK",))
-    for kind in ("cnn3", "rule"):
-        with pytest.raises(SourceError, match=f"no coil is labelled NOK, and a {kind} learns from both"):
-            train_on(_spec(kind=kind), ok, tmp_path / "m")
+    with pytest.raises(SourceError, match="no coil is labelled NOK, and a cnn3 cannot be trained without") as caught:
+        train_on(_spec(), ok, tmp_path / "m")
+    assert "kind: rule" in caught.value.remedy
     with pytest.raises(SourceError, match="0 coils are labelled NOK") as caught:
         labelled([_ok_only(population)], limits=LIMITS, source="ok")
     assert "anomaly" in caught.value.remedy
