@@ -75,9 +75,8 @@ def _with_thresholds(
     for spec in specs:
         if spec.scale not in thresholds:
             population = populations[spec.data]
-            shares = {"validation_share": spec.validation_share, "holdout_share": spec.holdout_share}
-            validation = split(population, **shares).validation
-            thresholds[spec.scale] = _threshold(ensemble, population, validation, spec.scale)
+            parts = split(population, validation_share=spec.validation_share, holdout_share=spec.holdout_share)
+            thresholds[spec.scale] = _threshold(ensemble, population, parts.validation, spec.scale)
     return write(NAME, thresholds)
 
 

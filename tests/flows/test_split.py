@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.population import Population
-from flows.split import split
+from flows.population import BOTH_LABELS, Population
+from flows.split import Split, split
 from schemas.coils import CoilKey, IntArray
 from schemas.errors import SpecError
 from schemas.layout import MATRIX_SHAPE
 from schemas.matrices import matrix_batch
 from tests.models.coils import LIMITS
 
-SHARES = {"validation_share": 0.15, "holdout_share": 0.2}
 PARTS = ("training", "validation", "holdout")
 _ids = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=25, unique=True)
 
@@ -40,9 +39,19 @@ def _line(ok: int, nok: int, *, first: int = 0) -> Population:
     return _population([str(first + i) for i in range(ok + nok)], ["OK"] * ok + ["NOK"] * nok)
 
 
-def _part_of(population: Population, **changes: float) -> dict[str, str]:
+def _parts(
+    population: Population,
+    *,
+    validation_share: float = 0.15,
+    holdout_share: float = 0.2,
+    needed: Sequence[str] = BOTH_LABELS,
+) -> Split:
+    return split(population, validation_share=validation_share, holdout_share=holdout_share, needed=needed)
+
+
+def _part_of(population: Population, *, validation_share: float = 0.15, holdout_share: float = 0.2) -> dict[str, str]:
     """The part of each coil, by its id."""
-    parts = split(population, **{**SHARES, **changes}, needed=())
+    parts = _parts(population, validation_share=validation_share, holdout_share=holdout_share, needed=())
     ids = population.batch.column("coil_id").to_pylist()
     return {ids[i]: name for name in PARTS for i in getattr(parts, name)}
 
@@ -73,7 +82,7 @@ def test_the_same_coils_in_another_order_give_the_same_parts_in_the_same_order(
     population = _population(ids, ["OK"] * len(ids))
     order = data.draw(st.permutations(range(len(ids))))
     shuffled = Population(batch=population.batch.take(pa.array(order)), limits=LIMITS, source="line")
-    one, other = (split(each, **SHARES, needed=()) for each in (population, shuffled))
+    one, other = (_parts(each, needed=()) for each in (population, shuffled))
     for name in PARTS:
         found = _ids_in_order(shuffled, getattr(other, name))
         assert found == _ids_in_order(population, getattr(one, name))
@@ -82,7 +91,7 @@ def test_the_same_coils_in_another_order_give_the_same_parts_in_the_same_order(
 @given(first=st.integers(0, 10**9))
 def test_of_some_hundred_coils_parts_have_about_their_shares_of_each_label(first: int) -> None:
     population = _line(200, 200, first=first)
-    parts = split(population, **SHARES)
+    parts = _parts(population)
     for part, share in ((parts.validation, 0.15), (parts.holdout, 0.2)):
         for nok in (True, False):
             found = np.count_nonzero(population.is_nok[part] == nok)
@@ -90,7 +99,7 @@ def test_of_some_hundred_coils_parts_have_about_their_shares_of_each_label(first
 
 
 def test_every_coil_is_in_one_part() -> None:
-    parts = split(_line(90, 30), **SHARES)
+    parts = _parts(_line(90, 30))
     together = np.concatenate([parts.training, parts.validation, parts.holdout])
     np.testing.assert_array_equal(np.sort(together), np.arange(120))
 
@@ -103,20 +112,15 @@ def test_a_larger_share_takes_training_coils_alone() -> None:
 
 @pytest.mark.parametrize("nok", [0, 1, 9])
 def test_a_label_that_is_not_needed_may_be_in_no_part(nok: int) -> None:
-    parts = split(_line(60, nok), **SHARES, needed=("OK",))
+    parts = _parts(_line(60, nok), needed=("OK",))
     assert len(parts.training) + len(parts.validation) + len(parts.holdout) == 60 + nok
 
 
-@pytest.mark.parametrize(
-    ("shares", "part"),
-    [
-        ({"validation_share": 0.001, "holdout_share": 0.2}, "validation"),
-        ({"validation_share": 0.2, "holdout_share": 0.001}, "holdout"),
-    ],
-)
-def test_a_part_without_a_label_that_is_needed_is_refused(shares: dict[str, float], part: str) -> None:
+@pytest.mark.parametrize(("validation", "holdout", "part"), [(0.001, 0.2, "validation"), (0.2, 0.001, "holdout")])
+def test_a_part_without_a_label_that_is_needed_is_refused(validation: float, holdout: float, part: str) -> None:
     population = _line(990, 10)
     with pytest.raises(SpecError, match=rf"line: of 1000 coils the {part} part has \d+, none of them NOK") as caught:
-        split(population, **shares)
+        _parts(population, validation_share=validation, holdout_share=holdout)
     assert f"{part}_share" in caught.value.remedy
-    assert len(getattr(split(population, **shares, needed=("OK",)), part)) > 0
+    found = _parts(population, validation_share=validation, holdout_share=holdout, needed=("OK",))
+    assert len(getattr(found, part)) > 0
