@@ -216,9 +216,10 @@ def _write(
         coils=len(population.is_nok),
         nok=int(population.is_nok.sum()),
         data_digest=population.digest(),
-        spec={**before.training.spec, "seed": seed},
+        spec={**before.training.spec, "seed": seed, "data": {"source": population.source}},
         seed=seed,
-        weights=f"head on features of {before.version}",
+        weights=f"head on features of {before.name}@{before.version}",
+        device="cpu",
     )
     changes = {
         "version": sha256(learnt.model)[:VERSION_DIGITS],

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
-from flows.background import background_of, network_coils, parent_of
+from flows.background import Fetched, background_of, network_coils, refuse_judged
 from flows.population import BOTH_LABELS, Population, from_source, simulated
 from flows.sources.open import open_source
 from flows.split import split
 from flows.trained_bundle import write_trained
 from models.spec import TrainSpec
-from models.training import Background, Epoch, LabelledCoils, fit
+from models.training import Epoch, LabelledCoils, fit
 from schemas.coils import Limits
 from schemas.errors import SourceError, SpecError
 from schemas.mapping import OUR_NAMES, PlantMapping
@@ -53,8 +53,8 @@ def train(
     if out.exists():
         raise SpecError(f"key out: {out} exists already", remedy="name another folder, or remove this one first")
     population = population_of(spec, limits, plant=plant, mapping=mapping)
-    background = background_of(spec, limits, plant=plant, mapping=mapping)
-    return train_on(spec, population, out, progress, background=background, profiles=profiles)
+    fetched = background_of(spec, limits, plant=plant, mapping=mapping)
+    return train_on(spec, population, out, progress, fetched=fetched, profiles=profiles)
 
 
 def population_of(
@@ -74,10 +74,10 @@ def train_on(
     out: Path,
     progress: Progress | None = None,
     *,
-    background: Background | None = None,
+    fetched: Fetched | None = None,
     profiles: Mapping[str, ToleranceProfile] = _DEFAULT_PROFILES,
 ) -> Path:
-    """As `train`, on coils that are at hand; without a background, what the specification names is fetched."""
+    """As `train`, on coils that are at hand, and on what `background_of` fetched for the specification, if it did."""
     if spec.scale == "limits" and population.limits is None:
         raise SpecError(
             f"key scale: {population.source} has no limits, so no model on scale limits can learn from it",
@@ -89,9 +89,8 @@ def train_on(
                 f"{population.source}: no coil is labelled {label}, and a {spec.kind} cannot be trained without",
                 remedy="give labelled coils of both, or train kind: anomaly or kind: rule, which can do without NOK",
             )
-    if background is None:
-        background = background_of(spec, population.limits)
-    parent = parent_of(spec)
+    if fetched is None:
+        fetched = background_of(spec, population.limits)
     coils = LabelledCoils(coils=network_coils(population.batch, spec), is_nok=population.is_nok)
     parts = split(
         population,
@@ -99,8 +98,9 @@ def train_on(
         holdout_share=spec.holdout_share,
         needed=_needed(spec),
     )
+    refuse_judged(fetched, population, parts.holdout)
     training, validation = coils.take(parts.training), coils.take(parts.validation)
-    trained = fit(spec, training, validation, on_epoch=_reporter(spec, progress), background=background)
+    trained = fit(spec, training, validation, on_epoch=_reporter(spec, progress), background=fetched.background)
     return write_trained(
         spec,
         population,
@@ -109,7 +109,7 @@ def train_on(
         out,
         validation=parts.validation,
         holdout=parts.holdout,
-        parent=parent,
+        fetched=fetched,
         profiles=profiles,
     )
 

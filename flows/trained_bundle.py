@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from scipy.special import expit
 
+from flows.background import Fetched
 from flows.population import Population
 from models.bundle import GOLDEN, MODEL, OUTPUT, VERSION_DIGITS, WEIGHTS, load_bundle, sha256, write_bundle
 from models.evaluation import evaluate
@@ -39,7 +41,7 @@ def write_trained(
     *,
     validation: IntArray,
     holdout: IntArray,
-    parent: BundleManifest | None,
+    fetched: Fetched,
     profiles: Mapping[str, ToleranceProfile],
 ) -> Path:
     """Write the bundle of a trained network and check it; returns its folder.
@@ -52,7 +54,7 @@ def write_trained(
         out: folder of the bundle, which must not exist.
         validation: places of the coils that the threshold is chosen on.
         holdout: places of the coils that judge it.
-        parent: of the bundle that training began with.
+        fetched: what training leant on beside the labelled coils.
         profiles: tolerance profiles of the settings, by name.
 
     Raises:
@@ -60,6 +62,7 @@ def write_trained(
         SourceError: the validation coils cannot give the threshold that the specification asks for.
         BundleError: `out` exists, or the graph does not say what the network does.
     """
+    parent = None if fetched.parent is None else f"{fetched.parent.name}@{fetched.parent.version}"
     model = to_onnx(trained.network, temperature=trained.temperature)
     probability = expit(log_odds(trained.network, coils.coils) / trained.temperature)
     rule = _rule(spec.threshold, coils.is_nok[validation], profiles)
@@ -83,9 +86,11 @@ def write_trained(
             data_digest=population.digest(),
             spec=_recorded(spec, population),
             seed=spec.seed,
-            weights=f"parent {parent.name} {parent.version}" if parent else trained.network.initial_weights,
+            weights=f"parent {parent}" if parent else trained.network.initial_weights,
+            unlabelled=fetched.digests(),
+            device="cuda" if torch.cuda.is_available() else "cpu",  # as training chooses it
         ),
-        parent=parent.version if parent else None,
+        parent=parent,
         code_version=_version("coilflow"),
         libraries={name: _version(name) for name in _LIBRARIES},
         files={},

@@ -33,6 +33,8 @@ class TrainingRecord(_Manifest):
     spec: dict[str, Any]  # the training specification as read
     seed: int
     weights: str  # initial weights, e.g. "none"
+    unlabelled: dict[str, Sha256] = Field(default_factory=dict)  # by key of the specification, over revisions, sorted
+    device: Literal["cpu", "cuda"] | None = None  # that it was trained on; None: not told
 
 
 class BundleManifest(_Manifest):
@@ -49,7 +51,7 @@ class BundleManifest(_Manifest):
     threshold_rule: ThresholdRule | None = None  # that chose it: not always the one asked for; None: not told
     metrics: dict[str, Any]  # on the holdout, with ci95
     training: TrainingRecord
-    parent: str | None = None
+    parent: str | None = None  # name@version
     code_version: str
     libraries: dict[str, str]
     files: dict[str, Sha256]  # file name -> digest, every file but the manifest

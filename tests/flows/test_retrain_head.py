@@ -69,8 +69,10 @@ def test_the_manifest_says_whose_features_and_which_coils(parent: Bundle, child:
     before, after = parent.manifest, child.manifest
     assert after.parent == f"tiny@{before.version}"
     assert after.version != before.version
-    assert after.training.weights == f"head on features of {before.version}"
+    assert after.training.weights == f"head on features of tiny@{before.version}"
     assert after.training.data_digest == later.digest()
+    assert after.training.spec == {**before.training.spec, "seed": 5, "data": {"source": later.source}}
+    assert after.training.device == "cpu"
     assert (after.name, after.kind, after.scale, after.limits_version) == (
         before.name,
         before.kind,

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from flows.background import network_coils
+from flows.background import Fetched, network_coils
 from flows.population import Population, simulated
 from flows.trained_bundle import write_trained
 from models.bundle import load_bundle
 from models.data_spec import SimulatedData
 from models.networks import Network, build
 from models.spec import TrainSpec
-from models.training import LabelledCoils, Trained
+from models.training import Background, LabelledCoils, Trained
 from schemas.bundles import BundleManifest
 from schemas.coils import IntArray
 from schemas.settings import ToleranceProfile
@@ -22,7 +22,7 @@ from tests.models.coils import LIMITS
 DATA = {"simulate": {"coils": 70, "seed": 3}}
 PROFILES = {"strict": ToleranceProfile(threshold=0.21), "without": ToleranceProfile()}
 SPECIFICATIONS: dict[str, dict[str, object]] = {
-    "yolov8n-cls": {"network": {"freeze": 5}, "class_weight": {"ok": 1, "nok": 5}},
+    "yolov8n-cls": {"network": {"freeze": 5, "weights": "simulated"}, "class_weight": {"ok": 1, "nok": 5}},
     "cnn3": {"network": {"dropout": 0.4}, "loss": {"kind": "focal"}, "contrastive": {"stages": "joint"}},
     "siamese3": {"network": {"references": 1}, "pairs": {"mining": "hard"}, "pretrain": {"epochs": 2}},
     "cnn1d": {"adapt": {"method": "coral", "unlabelled": {"simulate": {"coils": 30, "seed": 5}}}},
@@ -84,7 +84,7 @@ def _written(
         out,
         validation=validation,
         holdout=np.arange(len(coils)),
-        parent=None,
+        fetched=Fetched(background=Background(), parent=None, unlabelled={}),
         profiles=PROFILES,
     )
     return load_bundle(folder, threads=1).manifest

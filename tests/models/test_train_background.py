@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from scipy.special import expit
 
-from flows.background import background_of, network_coils
+from flows.background import Fetched, background_of, network_coils, refuse_judged
 from flows.population import Population, labelled, simulated
 from flows.split import split
 from flows.train import train_on
@@ -17,7 +17,8 @@ from models.data_spec import DataSpec, SimulatedData
 from models.network_spec import NetworkOptions
 from models.networks import build
 from models.spec import TrainSpec
-from models.training import log_odds
+from models.training import Background, log_odds
+from schemas.coils import Limits
 from schemas.errors import BundleError, SourceError, SpecError
 from schemas.matrices import tensor_values
 from schemas.settings import ToleranceProfile
@@ -57,8 +58,8 @@ def test_a_bundle_holds_the_weights_that_a_successor_begins_with(
     assert bundle.manifest.files[WEIGHTS] == sha256((parent / WEIGHTS).read_bytes())
     assert bundle.manifest.training.weights == "none"
     child = load_bundle(train_on(_spec(parent=parent), population, tmp_path / "child"), threads=1).manifest
-    assert child.parent == bundle.manifest.version
-    assert child.training.weights == f"parent parent {bundle.manifest.version}"
+    assert child.parent == f"parent@{bundle.manifest.version}"
+    assert child.training.weights == f"parent {child.parent}"
     assert child.files[MODEL] != bundle.manifest.files[MODEL], "it began where the parent, of the same seed, began"
 
 
@@ -76,6 +77,16 @@ def test_a_parent_of_another_kind_is_refused(parent: Path) -> None:
         background_of(_spec(kind="cnn6", parent=parent), LIMITS)
 
 
+def test_a_parent_of_another_scale_or_of_other_limits_is_refused_with_a_remedy(parent: Path) -> None:
+    with pytest.raises(SpecError, match="is on scale limits, the model to train on scale self") as caught:
+        background_of(_spec(parent=parent, scale="self"), LIMITS)
+    assert "set scale: limits" in caught.value.remedy
+    other = Limits(low=-50.0, high=50.0)
+    with pytest.raises(SpecError, match=f"limits {LIMITS.version}, the coils are .* {other.version}") as caught:
+        background_of(_spec(parent=parent), other)
+    assert "COILFLOW_ENSEMBLE" in caught.value.remedy
+
+
 def test_a_parent_of_another_form_is_refused(parent: Path, population: Population, tmp_path: Path) -> None:
     spec = _spec(parent=parent, network={"channels": "matrix_and_spread"})
     with pytest.raises(BundleError, match="do not fit"):
@@ -84,21 +95,51 @@ def test_a_parent_of_another_form_is_refused(parent: Path, population: Populatio
 
 def test_unlabelled_coils_come_on_the_models_own_scale() -> None:
     spec = _spec(scale="self", pretrain={"unlabelled": UNLABELLED}, adapt={"method": "coral", "unlabelled": UNLABELLED})
-    found = background_of(spec, LIMITS)
+    found = background_of(spec, LIMITS).background
     assert found.unlabelled is not None
     assert found.recent is not None
     assert found.unlabelled.shape == (20, 1, 264, 18)
     np.testing.assert_allclose(np.rint(found.recent * 255), found.recent * 255, atol=1e-3)
-    assert background_of(_spec(pretrain={}), LIMITS).unlabelled is None
+    assert background_of(_spec(pretrain={}), LIMITS).background.unlabelled is None
 
 
 def test_a_password_of_a_source_never_reaches_a_manifest(population: Population, tmp_path: Path) -> None:
     dsn = "postgresql://me:secret@plant/coils"
     spec = _spec(data={"source": dsn}, adapt={"method": "coral", "unlabelled": {"source": dsn}})
     fetched = background_of(_spec(adapt={"method": "coral", "unlabelled": UNLABELLED}), LIMITS)
-    manifest = load_bundle(train_on(spec, population, tmp_path / "m", background=fetched), threads=1).manifest
+    manifest = load_bundle(train_on(spec, population, tmp_path / "m", fetched=fetched), threads=1).manifest
     assert "secret" not in manifest.model_dump_json()
     assert manifest.training.spec["adapt"]["unlabelled"]["source"] == "the plant's database"
+    assert manifest.training.unlabelled == fetched.digests()
+    assert manifest.training.unlabelled.keys() == {"adapt.unlabelled"}
+    assert manifest.training.device in ("cpu", "cuda")
+
+
+def test_unlabelled_coils_of_the_holdout_are_refused(population: Population, tmp_path: Path) -> None:
+    ours = {"simulate": DATA.model_dump()}
+    for key, changes in (
+        ("pretrain", {"pretrain": {"unlabelled": ours}}),
+        ("adapt", {"adapt": {"method": "coral", "unlabelled": ours}}),
+    ):
+        with pytest.raises(
+            SpecError, match=rf"key {key}\.unlabelled: 14 coils of the holdout, such as plant-1/\d+, are"
+        ):
+            train_on(_spec(**changes), population, tmp_path / "m")
+
+
+def test_unlabelled_coils_of_the_same_readings_under_another_name_are_refused(population: Population) -> None:
+    renamed = population.batch.set_column(
+        population.batch.schema.get_field_index("coil_id"),
+        population.batch.schema.field("coil_id"),
+        pa.array([f"again-{i}" for i in range(population.batch.num_rows)]),
+    )
+    fetched = Fetched(background=Background(), parent=None, unlabelled={"adapt.unlabelled": renamed})
+    with pytest.raises(SpecError, match="2 coils of the holdout"):
+        refuse_judged(fetched, population, np.array([3, 5]))
+    other = simulated(DATA.model_copy(update={"seed": 4}), LIMITS).batch
+    refuse_judged(
+        Fetched(background=Background(), parent=None, unlabelled={"adapt.unlabelled": other}), population, np.arange(9)
+    )
 
 
 def _ok_only(population: Population) -> pa.RecordBatch:
