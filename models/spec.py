@@ -18,7 +18,7 @@ from models.objectives_spec import (
     Synthesis,
     Threshold,
 )
-from models.spec_part import SpecPart
+from models.spec_part import SpecPart, refuse_idle
 from schemas.errors import SpecError
 from schemas.faults import first_fault
 from schemas.matrices import Scale
@@ -78,6 +78,25 @@ class TrainSpec(SpecPart):
         for key in sorted(self.model_fields_set & _FAMILIES_OF_KEY.keys()):
             if family not in _FAMILIES_OF_KEY[key] and getattr(self, key) is not None:
                 raise ValueError(f"{key} means nothing to {self.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_a_network_needs(self) -> "TrainSpec":
+        if self.kind == "rule" and self.scale == "self":
+            raise ValueError("scale self means nothing to rule, which counts what leaves the band: set scale: limits")
+        if self.network.freeze and self.network.weights == "none" and self.parent is None:
+            raise ValueError(
+                f"network.freeze is {self.network.freeze}, and blocks with random weights are nothing to keep: "
+                "name network.weights or parent, or set freeze: 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_bound_that_is_kept(self) -> "TrainSpec":
+        rule = self.threshold.rule
+        if family_of(self.kind) in _LEARNERS and rule != "false_alarms":
+            where = f"threshold.rule is {rule}: {self.kind} has NOK coils to validate"
+            refuse_idle(self.threshold, ("most_false_alarms",), where)
         return self
 
 

@@ -23,7 +23,7 @@ def chosen_threshold(
     Args:
         rule: key `threshold` of a training specification.
         p_nok: float64 [N] in [0, 1].
-        is_nok: bool [N], both labels present.
+        is_nok: bool [N]; both labels, but for `false_alarms` and a profile that has a threshold of its own.
         profiles: tolerance profiles of the settings, by name.
 
     Raises:
@@ -32,7 +32,7 @@ def chosen_threshold(
     """
     match rule.rule:
         case "f1":
-            return f1_threshold(p_nok, is_nok)
+            return f1_threshold(p_nok, is_nok, prevalence=rule.prevalence)
         case "false_alarms":
             return false_alarm_threshold(p_nok, is_nok, most_false_alarms=rule.most_false_alarms)
         case "costs":
@@ -47,7 +47,7 @@ def chosen_threshold(
             return profile_threshold(profiles[name], p_nok, is_nok)
 
 
-def f1_threshold(p_nok: FloatArray, is_nok: BoolArray, *, seed: int = 0) -> float:
+def f1_threshold(p_nok: FloatArray, is_nok: BoolArray, *, prevalence: float | None = None, seed: int = 0) -> float:
     """The threshold of largest F1, the study's main figure, steadied by a bootstrap.
 
     F1 over thresholds is flat and jagged at its top, so the median of the best thresholds of 200 resamples is
@@ -57,13 +57,19 @@ def f1_threshold(p_nok: FloatArray, is_nok: BoolArray, *, seed: int = 0) -> floa
     Args:
         p_nok: float64 [N] in [0, 1].
         is_nok: bool [N], both labels present.
+        prevalence: share of NOK on the line, in (0, 1), to which the labels are reweighted as for `cost_threshold`;
+            None: that of the coils.
         seed: of the resamples.
+
+    Raises:
+        SourceError: a label is missing.
 
     Example:
         >>> p_nok, is_nok = np.array([0.1, 0.2, 0.7, 0.9]), np.array([False, False, True, True])
         >>> round(f1_threshold(p_nok, is_nok), 3)
         0.45
     """
+    _refuse_one_label(is_nok)
     order = np.argsort(p_nok, kind="stable")
     scores, nok = p_nok[order], is_nok[order]
     size = len(scores)
@@ -72,7 +78,9 @@ def f1_threshold(p_nok: FloatArray, is_nok: BoolArray, *, seed: int = 0) -> floa
     weights = np.bincount(drawn.reshape(-1), minlength=_RESAMPLES * size).reshape(_RESAMPLES, size)
     called = _from_here_up(weights)  # coils called NOK where the line is just below score i
     caught = _from_here_up(weights * nok)
-    f1 = 2 * caught / np.maximum(called + caught[:, :1], 1)
+    share = float(is_nok.mean())
+    ok_weight = 1.0 if prevalence is None else share / (1 - share) * (1 - prevalence) / prevalence
+    f1 = 2 * caught / np.maximum(caught + ok_weight * (called - caught) + caught[:, :1], 1)
     f1[:, 1:][:, scores[1:] == scores[:-1]] = -1  # no line can be drawn between equal scores
     edges = np.concatenate([[0.0], _between(scores[:-1], scores[1:])])
     return float(np.median(edges[f1.argmax(axis=1)]))
@@ -130,7 +138,7 @@ def most_alarms(ok_coils: int, most_false_alarms: float) -> int | None:
 
 
 def cost_threshold(
-    p_nok: FloatArray, is_nok: BoolArray, *, cost_missed: float, prevalence: float, seed: int = 0
+    p_nok: FloatArray, is_nok: BoolArray, *, cost_missed: float, prevalence: float | None, seed: int = 0
 ) -> float:
     """The threshold of least expected cost a coil at the line's share of NOK, steadied by a bootstrap.
 
@@ -142,12 +150,17 @@ def cost_threshold(
         p_nok: float64 [N] in [0, 1].
         is_nok: bool [N], both labels present.
         cost_missed: of a NOK coil called OK, over that of a false alarm.
-        prevalence: share of NOK on the line, in (0, 1).
+        prevalence: share of NOK on the line, in (0, 1); None: that of the coils.
         seed: of the resamples.
 
     Returns:
         In [0, 1]; above all scores where a missed coil costs too little for any to be called NOK.
+
+    Raises:
+        SourceError: a label is missing.
     """
+    _refuse_one_label(is_nok)
+    prevalence = float(is_nok.mean()) if prevalence is None else prevalence
     order = np.argsort(p_nok, kind="stable")
     scores, nok = p_nok[order], is_nok[order]
     rng = np.random.default_rng(seed)
@@ -162,8 +175,22 @@ def cost_threshold(
 
 
 def profile_threshold(profile: ToleranceProfile, p_nok: FloatArray, is_nok: BoolArray) -> float:
-    """The threshold that a customer's tolerance profile implies: its own, or that of largest F1 if it names none."""
+    """The threshold that a customer's tolerance profile implies: its own, or that of largest F1 if it names none.
+
+    Raises:
+        SourceError: it names none, and a label is missing.
+    """
     return f1_threshold(p_nok, is_nok) if profile.threshold is None else profile.threshold
+
+
+def _refuse_one_label(is_nok: BoolArray) -> None:
+    if is_nok.all() or not is_nok.any():
+        missing = "OK" if is_nok.any() else "NOK"
+        raise SourceError(
+            f"no validation coil is {missing}, so no threshold can be set between OK and NOK",
+            remedy=f"give {missing} coils, set threshold.rule: false_alarms, which needs OK coils alone, or a profile "
+            "that has a threshold",
+        )
 
 
 def _share_called(rng: np.random.Generator, which: BoolArray) -> FloatArray:

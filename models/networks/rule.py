@@ -30,7 +30,7 @@ class Rule(Network):
     """Log-odds linear in how far, how often and how long each face leaves its band: `NUMBERS` of top, then of bottom.
 
     Before `learn` its weights are set by hand: the border of NOK is where the mean deficits of the worst quarter of
-    each face add up to 0.1 of the scale's unit. Made for scale `limits`; on scale `self` a coil has no band to leave.
+    each face add up to 0.1 of the scale's unit. On scale `limits` only: on scale `self` a coil has no band to leave.
     """
 
     input_form = "exceedance_14"

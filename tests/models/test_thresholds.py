@@ -171,3 +171,50 @@ def test_a_specification_chooses_the_rule() -> None:
         SpecError, match=r"key threshold\.profile: 'gold' is not in the settings, known: default, strict"
     ):
         chosen(Threshold(rule="profile", profile="gold"))
+
+
+def _f1(p_nok: FloatArray, is_nok: BoolArray, threshold: float, prevalence: float) -> float:
+    recall, alarms = ((p_nok[of] >= threshold).mean() for of in (is_nok, ~is_nok))
+    return float(2 * prevalence * recall / (prevalence * (1 + recall) + (1 - prevalence) * alarms))
+
+
+def test_f1_at_the_lines_prevalence_is_largest_there() -> None:
+    rng = np.random.default_rng(5)
+    is_nok = rng.random(4000) < 0.4
+    p_nok = 1 / (1 + np.exp(-rng.normal(2.0 * is_nok, 1.0)))
+    grid = np.linspace(0.05, 0.999, 400)
+    for prevalence in (0.4, 0.1, 0.02):
+        best = max(_f1(p_nok, is_nok, at, prevalence) for at in grid)
+        found = f1_threshold(p_nok, is_nok, prevalence=prevalence)
+        assert _f1(p_nok, is_nok, found, prevalence) > 0.97 * best
+    assert f1_threshold(p_nok, is_nok, prevalence=0.02) > f1_threshold(p_nok, is_nok) + 0.05
+
+
+def test_the_coils_own_prevalence_changes_nothing() -> None:
+    rng = np.random.default_rng(6)
+    is_nok = np.arange(256) < 64  # a share that floats hold exactly
+    p_nok = 1 / (1 + np.exp(-rng.normal(2.0 * is_nok, 1.0)))
+    assert f1_threshold(p_nok, is_nok, prevalence=0.25) == f1_threshold(p_nok, is_nok)
+    own = cost_threshold(p_nok, is_nok, cost_missed=5, prevalence=None)
+    assert own == cost_threshold(p_nok, is_nok, cost_missed=5, prevalence=0.25)
+
+
+def test_a_specification_chooses_the_prevalence() -> None:
+    rng = np.random.default_rng(3)
+    p_nok, is_nok = rng.random(200), rng.random(200) < 0.3
+    found = chosen_threshold(Threshold(prevalence=0.01), p_nok, is_nok, profiles={})
+    assert found == f1_threshold(p_nok, is_nok, prevalence=0.01)
+    found = chosen_threshold(Threshold(rule="costs", prevalence=None), p_nok, is_nok, profiles={})
+    assert found == cost_threshold(p_nok, is_nok, cost_missed=20, prevalence=float(is_nok.mean()))
+
+
+@pytest.mark.parametrize("rule", ["f1", "costs", "profile"])
+@pytest.mark.parametrize("label", [False, True])
+def test_coils_of_one_label_cannot_say_where_the_other_begins(rule: str, label: bool) -> None:  # noqa: FBT001
+    p_nok, is_nok = np.linspace(0, 1, 80), np.full(80, label)
+    asked = Threshold.model_validate({"rule": rule})
+    with pytest.raises(SourceError, match=f"no validation coil is {'OK' if label else 'NOK'}") as caught:
+        chosen_threshold(asked, p_nok, is_nok, profiles=PROFILES)
+    assert "false_alarms" in caught.value.remedy
+    strict = Threshold(rule="profile", profile="strict")
+    assert chosen_threshold(strict, p_nok, is_nok, profiles=PROFILES) == 0.15
