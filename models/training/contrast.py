@@ -6,42 +6,78 @@ from torch.nn.functional import cross_entropy, relu
 from models.objectives_spec import Contrastive, Pairs
 
 _SMALLEST = 1e-4  # keeps the logarithm of a share, and the root of a square, away from zero
+_LEAST_LEFT = 1e-6  # the same of the share that one coil leaves to all others
 
 
 def contrastive(embeddings: torch.Tensor, is_nok: torch.Tensor, how: Contrastive) -> torch.Tensor:
-    """Supervised contrastive loss of a batch (Khosla et al. 2020, L_out), and two forms of it for rare NOK.
-
-    `supervised`: every coil is an anchor, drawn to all of its label and pushed off the rest. `asymmetric`: only
-    NOK coils are anchors, so they are drawn together and OK coils are only pushed off them; good coils need not
-    look alike. `focal`: each pair of one label is set against the anchor's coils of the other label alone, and
-    weighs (1 - p)^gamma (the factor of Lin et al. 2017), so hard pairs weigh more.
+    """Contrastive loss of a batch: the mean of `anchor_losses` over all anchors that have a partner.
 
     Args:
         embeddings: unit length, float [B, D].
         is_nok: float [B], 1 where NOK.
-        how: kind, temperature and gamma.
+        how: kind, temperature, and what the kind has beside it.
 
     Returns:
-        Float scalar; 0 where no anchor has a partner of its label.
+        Float scalar, not negative; 0 where no anchor has a partner of its label.
     """
-    size = len(embeddings)
+    losses, counts = anchor_losses(embeddings, is_nok, how)
+    return losses[counts].mean() if bool(counts.any()) else embeddings.sum() * 0
+
+
+def anchor_losses(
+    embeddings: torch.Tensor, is_nok: torch.Tensor, how: Contrastive
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Contrastive loss of every coil as an anchor, of either label.
+
+    With p_ij the softmax of the similarities to anchor i over all coils but itself, j's partners being those of its
+    label:
+
+    - `supervised`: mean of -log p_ij over the partners (Khosla et al. 2020, L_out);
+    - `focal`: each of these terms times (1 - p_ij)^gamma, so hard partners weigh more (Zhang et al. 2021, FCL);
+    - `asymmetric`: `supervised`, and eta times the mean of -log(1 - p_ij) over the coils of the other label, which
+      pushes anchors off them by itself (Vito and Stefanus 2022, ACL).
+
+    Args:
+        embeddings: unit length, float [B, D].
+        is_nok: float [B], 1 where NOK.
+        how: kind, temperature, and what the kind has beside it.
+
+    Returns:
+        Losses, float [B], not negative, and which anchors count, bool [B]: those that have a partner.
+    """
     similarity = embeddings @ embeddings.T / how.temperature
-    itself = torch.eye(size, dtype=torch.bool, device=embeddings.device)
+    itself = torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
     alike = is_nok[:, None] == is_nok[None, :]
     partner = alike & ~itself
+    log_p = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1, keepdim=True)
+    log_p = log_p.clamp(max=0.0).masked_fill(itself, -torch.inf)  # an anchor has no share in itself
+    share_left = (-torch.expm1(log_p)).clamp(min=_LEAST_LEFT)  # 1 - p
+    terms = -log_p.masked_fill(itself, 0.0)
     if how.kind == "focal":
-        others = similarity.masked_fill(alike, -torch.inf).logsumexp(dim=1, keepdim=True)
-        log_p = similarity - torch.logaddexp(similarity, others)
-        pairs = (-torch.expm1(log_p)).clamp(min=_SMALLEST) ** how.gamma * -log_p
-    else:
-        pairs = similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1, keepdim=True) - similarity
-    anchors = partner.any(dim=1)
+        terms = share_left**how.gamma * terms
+    losses = _mean_where(partner, terms)
     if how.kind == "asymmetric":
-        anchors = anchors & (is_nok > 0)
-    if not bool(anchors.any()):
-        return embeddings.sum() * 0
-    per_anchor = (pairs * partner).sum(dim=1) / partner.sum(dim=1).clamp(min=1)
-    return per_anchor[anchors].mean()
+        losses = losses + how.eta * _mean_where(~alike, -share_left.log())
+    return losses, partner.any(dim=1)
+
+
+def mean_of_labels(values: torch.Tensor, is_nok: torch.Tensor) -> torch.Tensor:
+    """The mean of OK coils' mean and NOK coils' mean, so that rare NOK says as much.
+
+    Args:
+        values: float [N].
+        is_nok: [N], above 0 where NOK.
+
+    Returns:
+        Float scalar; where one label is alone its mean, and 0 where there are no values.
+    """
+    found = [values[of].mean() for of in (is_nok > 0, is_nok <= 0) if bool(of.any())]
+    return torch.stack(found).mean() if found else values.sum()
+
+
+def _mean_where(chosen: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Mean of each row's chosen values, 0 where none is."""
+    return (values * chosen).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)
 
 
 def two_views(first: torch.Tensor, second: torch.Tensor, *, temperature: float) -> torch.Tensor:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from models.objectives_spec import ClassWeights, Contrastive, Loss, Pairs
 from models.training.adaptation import Critic, coral, mmd
-from models.training.contrast import contrastive, pair_losses, two_views
+from models.training.contrast import contrastive, mean_of_labels, pair_losses, two_views
 from models.training.losses import coil_losses, label_weights
 from models.training.pairing import batch_loss, references
 
@@ -35,30 +37,77 @@ def test_each_label_has_its_weight() -> None:
     assert weights.tolist() == [1.0, 5.0]
 
 
-def _khosla(z: np.ndarray, is_nok: np.ndarray, anchors: list[int], t: float) -> float:
+def _published(z: np.ndarray, is_nok: np.ndarray, how: Contrastive) -> float:
+    """The three losses as their papers write them."""
     total = []
-    for i in anchors:
+    for i in range(len(z)):
         others = [a for a in range(len(z)) if a != i]
-        below = sum(math.exp(z[i] @ z[a] / t) for a in others)
-        own = [p for p in others if is_nok[p] == is_nok[i]]
-        total.append(np.mean([-math.log(math.exp(z[i] @ z[p] / t) / below) for p in own]))
+        below = sum(math.exp(z[i] @ z[a] / how.temperature) for a in others)
+        p = {a: math.exp(z[i] @ z[a] / how.temperature) / below for a in others}
+        gamma = how.gamma if how.kind == "focal" else 0
+        loss = np.mean([-((1 - p[a]) ** gamma) * math.log(p[a]) for a in others if is_nok[a] == is_nok[i]])
+        if how.kind == "asymmetric":
+            loss += how.eta * np.mean([-math.log(1 - p[a]) for a in others if is_nok[a] != is_nok[i]])
+        total.append(loss)
     return float(np.mean(total))
 
 
-@pytest.mark.parametrize(("kind", "anchors"), [("supervised", [0, 1, 2, 3, 4, 5]), ("asymmetric", [3, 4, 5])])
-def test_contrastive_loss_is_the_formula_over_its_anchors(kind: str, anchors: list[int]) -> None:
-    z = _embeddings()
-    found = contrastive(z, IS_NOK, Contrastive.model_validate({"kind": kind, "temperature": 0.5}))
-    assert float(found) == pytest.approx(_khosla(z.double().numpy(), IS_NOK.numpy(), anchors, 0.5), rel=1e-5)
+KINDS: dict[str, dict[str, object]] = {
+    "supervised": {},
+    "focal": {"gamma": 3.0},
+    "asymmetric": {"eta": 2.5},
+}
 
 
-def test_asymmetric_contrast_does_not_draw_ok_coils_together() -> None:
-    z = _embeddings().requires_grad_()
-    contrastive(z, IS_NOK, Contrastive(kind="asymmetric")).backward()  # type: ignore[no-untyped-call]
+def _contrast(kind: str, **changes: object) -> Contrastive:
+    return Contrastive.model_validate({"kind": kind, "temperature": 0.5, **KINDS[kind], **changes})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_contrastive_loss_is_the_published_formula_over_anchors_of_both_labels(kind: str) -> None:
+    z, is_nok = _embeddings(7), torch.tensor([0.0, 0, 1, 0, 1, 0, 0])
+    found = contrastive(z, is_nok, _contrast(kind))
+    assert float(found) == pytest.approx(_published(z.double().numpy(), is_nok.numpy(), _contrast(kind)), rel=1e-5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(kind=st.sampled_from(list(KINDS)), seed=st.integers(0, 10_000), size=st.integers(4, 12))
+def test_contrastive_loss_is_finite_not_negative_and_knows_no_order(kind: str, seed: int, size: int) -> None:
+    z, is_nok = _embeddings(size, seed).double(), (torch.arange(size) < size // 2).float()
+    z[0] = z[1] = -z[size - 1]  # two alike, and one opposite
+    z.requires_grad_()
+    how = _contrast(kind, temperature=0.05)
+    found = contrastive(z, is_nok, how)
+    found.backward()  # type: ignore[no-untyped-call]
     assert z.grad is not None
-    # The gradient of an OK coil is a sum of NOK anchors alone, by their positive shares in its denominator.
-    pull = torch.linalg.lstsq(z.detach()[3:].T.double(), z.grad[:3].T.double()).solution
-    assert (pull > 0).all()
+    assert torch.isfinite(z.grad).all()
+    assert found >= 0
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(contrastive(z[order], is_nok[order], how), found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_contrastive_loss_is_nothing_where_each_coil_has_found_its_one_partner(kind: str) -> None:
+    z, is_nok = torch.eye(2).repeat_interleave(2, dim=0), torch.tensor([0.0, 0, 1, 1])
+    assert float(contrastive(z, is_nok, _contrast(kind, temperature=0.05))) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("nothing", [_contrast("focal", gamma=1e-6), _contrast("asymmetric", eta=1e-6)])
+def test_without_its_own_factor_a_kind_is_the_supervised_one(nothing: Contrastive) -> None:
+    plain = contrastive(_embeddings(), IS_NOK, _contrast("supervised"))
+    assert float(contrastive(_embeddings(), IS_NOK, nothing)) == pytest.approx(float(plain), rel=1e-4)
+
+
+def test_asymmetric_contrast_pushes_the_labels_further_apart() -> None:
+    def gradient(kind: str) -> torch.Tensor:
+        z = _embeddings().requires_grad_()
+        (found,) = torch.autograd.grad(contrastive(z, IS_NOK, _contrast(kind)), z)
+        return -found
+
+    step = gradient("asymmetric") - gradient("supervised")
+    z = _embeddings()
+    moved = normalize(z + 0.01 * step, dim=1)
+    assert (moved @ moved.T)[:3, 3:].mean() < (z @ z.T)[:3, 3:].mean()
 
 
 def test_focal_contrast_weighs_hard_pairs_more() -> None:
@@ -74,8 +123,15 @@ def test_focal_contrast_weighs_hard_pairs_more() -> None:
 
 
 def test_a_batch_without_a_partner_costs_nothing() -> None:
-    found = contrastive(_embeddings(3), torch.tensor([0.0, 0, 1]), Contrastive(kind="asymmetric"))
+    found = contrastive(_embeddings(2), torch.tensor([0.0, 1]), Contrastive(kind="asymmetric"))
     assert float(found) == 0
+
+
+def test_rare_nok_says_as_much_as_ok_in_a_mean_of_labels() -> None:
+    values, is_nok = torch.tensor([1.0, 1, 1, 1, 9]), torch.tensor([0, 0, 0, 0, 1])
+    assert float(mean_of_labels(values, is_nok)) == 5
+    assert float(mean_of_labels(values[:4], is_nok[:4])) == 1
+    assert float(mean_of_labels(values[:0], is_nok[:0])) == 0
 
 
 def test_two_views_find_each_other() -> None:
