@@ -52,16 +52,21 @@ def with_both_labels(coils: LabelledCoils, drawing: Drawing, *, even: bool) -> I
     Args:
         coils: both labels; a label too rare for all batches is gone through again, in another order.
         drawing: as for `shuffled`; a batch of fewer than four is one of four.
-        even: half of each batch is NOK; else its share of NOK is that of the coils.
+        even: half of each batch is NOK; else about as much as of the coils, but two coils of either label at least.
     """
-    size = max(min(drawing.size, len(coils)), 2 * _LEAST_OF_A_LABEL)
-    nok_share = 0.5 if even else float(coils.is_nok.mean())
-    nok = min(max(round(size * nok_share), _LEAST_OF_A_LABEL), size - _LEAST_OF_A_LABEL)
+    size, nok = batch_of_both(coils, drawing, even=even)
     batches = max(1, len(coils) // size)
     drawn_ok = _again_and_again(np.flatnonzero(~coils.is_nok), batches * (size - nok), drawing.generator)
     drawn_nok = _again_and_again(np.flatnonzero(coils.is_nok), batches * nok, drawing.generator)
     for of_ok, of_nok in zip(np.split(drawn_ok, batches), np.split(drawn_nok, batches), strict=True):
         yield _batch(coils.take(np.concatenate([of_ok, of_nok])), drawing)
+
+
+def batch_of_both(coils: LabelledCoils, drawing: Drawing, *, even: bool) -> tuple[int, int]:
+    """How many coils, and how many NOK ones among them, each batch of `with_both_labels` holds."""
+    size = max(min(drawing.size, len(coils)), 2 * _LEAST_OF_A_LABEL)
+    nok_share = 0.5 if even else float(coils.is_nok.mean())
+    return size, min(max(round(size * nok_share), _LEAST_OF_A_LABEL), size - _LEAST_OF_A_LABEL)
 
 
 def without_end(coils: Float32Array, drawing: Drawing) -> Iterator[torch.Tensor]:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from models.objectives_spec import Adaptation, Contrastive
+from models.objectives_spec import Adaptation, ClassWeights, Contrastive
 from models.training.adaptation import Critic, coral, mmd
-from models.training.batches import shuffled, with_both_labels, without_end
+from models.training.batches import batch_of_both, shuffled, with_both_labels, without_end
 from models.training.calibration import class_weights
-from models.training.contrast import contrastive
+from models.training.contrast import anchor_losses, contrastive, mean_of_labels
 from models.training.course import Course
 from models.training.loop import Stage
 from models.training.losses import coil_losses, label_weights
@@ -21,7 +21,10 @@ Term = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # features [B, D] a
 
 
 def contrastive_stage(course: Course, how: Contrastive) -> Stage:
-    """Features that draw coils of one label together, through a projection; batches are half OK, half NOK."""
+    """Features that draw coils of one label together, through a projection; batches are half OK, half NOK.
+
+    The validation loss is the mean of that of OK anchors and that of NOK anchors, among all validation coils.
+    """
     spec, network = course.spec, course.network
     projection = Projection(course.feature_count()).to(course.drawing.device)
 
@@ -33,7 +36,8 @@ def contrastive_stage(course: Course, how: Contrastive) -> Stage:
         found = features(network, course.validation.coils).to(course.drawing.device)
         is_nok = torch.from_numpy(course.validation.is_nok).float().to(course.drawing.device)
         with torch.inference_mode():
-            return float(contrastive(projection(found), is_nok, how))
+            losses, counts = anchor_losses(projection(found), is_nok, how)
+            return float(mean_of_labels(losses[counts], is_nok[counts]))
 
     return Stage(
         name="contrastive",
@@ -50,7 +54,8 @@ def classifying_stage(course: Course, recent: Float32Array | None) -> Stage:
     """Class-weighted classification, with what the specification sets beside it.
 
     The validation loss is that of the classification alone. Where a contrastive term stands beside it, every
-    batch holds both labels, in the share that the coils have.
+    batch holds at least two coils of each label, and coils weigh so much less in the classification as their
+    label is commoner in the batches than among the coils.
 
     Args:
         course: network, coils and draws.
@@ -59,11 +64,13 @@ def classifying_stage(course: Course, recent: Float32Array | None) -> Stage:
     Raises:
         ValueError: the specification says `adapt` and there are none.
     """
-    spec, network, weights = course.spec, course.network, class_weights(course.spec, course.training.is_nok)
+    spec, network = course.spec, course.network
+    weights = class_weights(spec, course.training.is_nok)
     joint = spec.contrastive is not None and spec.contrastive.stages == "joint"
     terms: list[Term] = []
     helpers: list[nn.Module] = []
     if spec.contrastive is not None and joint:
+        weights = _as_coils_come(weights, course)
         projection = Projection(course.feature_count()).to(course.drawing.device)
         terms.append(_contrastive_term(projection, spec.contrastive))
         helpers.append(projection)
@@ -101,6 +108,13 @@ def _validation_loss(course: Course) -> float:
     is_nok = torch.from_numpy(course.validation.is_nok).double()
     weight = label_weights(is_nok, course.validation_weights)
     return float((weight * coil_losses(odds, is_nok, course.spec.loss)).sum() / weight.sum())
+
+
+def _as_coils_come(weights: ClassWeights, course: Course) -> ClassWeights:
+    """Weights of the two labels in batches of both, corrected to the share of NOK among the training coils."""
+    size, nok = batch_of_both(course.training, course.drawing, even=False)
+    share = float(course.training.is_nok.mean())
+    return ClassWeights(ok=weights.ok * (1 - share) * size / (size - nok), nok=weights.nok * share * size / nok)
 
 
 def _contrastive_term(projection: Projection, how: Contrastive) -> Term:

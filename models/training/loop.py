@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from models.training.coils import Epoch, StageName
+from schemas.errors import SpecError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +39,9 @@ def run_stage(network: nn.Module, stage: Stage, *, on_epoch: Callable[[Epoch], N
     Returns:
         Every pass, at most `stage.epochs`; the last `stage.patience` without a better validation loss where
         it stopped early.
+
+    Raises:
+        SpecError: no pass has a finite validation loss.
     """
     optimiser = torch.optim.Adam(_trainable((network, *stage.helpers)), lr=stage.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, stage.epochs)
@@ -63,6 +67,11 @@ def run_stage(network: nn.Module, stage: Stage, *, on_epoch: Callable[[Epoch], N
         on_epoch(epochs[-1])
         if number - best_at >= stage.patience:
             break
+    if best_at == 0:
+        raise SpecError(
+            f"training diverged: the validation loss is finite after none of {len(epochs)} passes ({stage.name})",
+            remedy=f"lower key learning_rate, which is {stage.learning_rate:g}",
+        )
     network.load_state_dict(kept)
     return tuple(epochs)
 

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from models.networks.siamese import Siamese
 from models.objectives_spec import Pairs
 from models.training.batches import with_both_labels
-from models.training.contrast import pair_losses
+from models.training.contrast import mean_of_labels, pair_losses
 from models.training.course import Course
 from models.training.loop import Stage
 from models.training.scoring import features, log_odds
@@ -23,7 +23,8 @@ _LOOSENESS = 100.0  # inverse strength of the penalty on the scale of the log-od
 def pairing_stage(course: Course) -> Stage:
     """Similarity of pairs: in each batch every coil is an anchor, once with its own label, once with the other.
 
-    The validation loss is that of all pairs of validation coils, half of the weight on pairs of one label.
+    The validation loss is that of all pairs of validation coils: half of the weight on pairs of two labels, a quarter
+    each on pairs of OK coils and on pairs of NOK coils.
     """
     spec, network = course.spec, course.network
 
@@ -37,7 +38,8 @@ def pairing_stage(course: Course) -> Stage:
         same, different = pair_losses((found @ found.T).clamp(-1, 1), spec.pairs)
         alike = is_nok[:, None] == is_nok[None, :]
         partner = alike & ~torch.eye(len(found), dtype=torch.bool)
-        return float((same[partner].mean() + different[~alike].mean()) / 2)
+        label = is_nok[:, None].expand_as(partner)
+        return float((mean_of_labels(same[partner], label[partner]) + different[~alike].mean()) / 2)
 
     return Stage(
         name="training",

@@ -1,5 +1,6 @@
 """Promises of every objective: it learns a plain defect, and the same specification gives the same weights."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,19 @@ import torch
 
 from models.evaluation import evaluate
 from models.network_spec import NetworkOptions
+from models.networks import build
 from models.networks.weights import state_bytes
+from models.objectives_spec import Contrastive
 from models.spec import TrainSpec
-from models.training import Background, Epoch, LabelledCoils, Trained, fit, log_odds
+from models.training import Background, Epoch, LabelledCoils, Trained, class_weights, fit, log_odds
+from models.training.adaptation import coral, mmd
+from models.training.batches import Drawing
+from models.training.classifying import classifying_stage, contrastive_stage
+from models.training.contrast import anchor_losses
+from models.training.course import Course
+from models.training.pairing import pairing_stage
+from models.training.scoring import features
+from schemas.errors import SpecError
 from tests.models.coils import random_matrix
 
 SIMULATED = {"simulate": {"coils": 100, "seed": 0}}
@@ -118,7 +129,7 @@ def test_training_begins_with_the_weights_of_a_parent() -> None:
 
 
 def test_frozen_blocks_stay_as_they_were() -> None:
-    spec = _spec(kind="yolov8n-cls", network={"freeze": 9}, epochs=1)
+    spec = _spec(kind="yolov8n-cls", network={"freeze": 9, "weights": "simulated"}, epochs=1)
     first, second = _fit(spec, training=FEW), _fit(spec.model_copy(update={"epochs": 2}), training=FEW)
     for name, tensor in first.network.state_dict().items():
         if name.startswith("blocks."):
@@ -130,9 +141,21 @@ def test_adaptation_without_recent_coils_is_refused() -> None:
         _fit(_spec(**OBJECTIVES["coral"]), Background())
 
 
-@pytest.mark.parametrize("method", ["coral", "mmd", "dann"])
-def test_recent_coils_change_what_is_learnt(method: str) -> None:
-    spec = _spec(epochs=1, adapt={"method": method, "unlabelled": SIMULATED})
+@pytest.mark.parametrize("method", ["coral", "mmd"])
+def test_adaptation_brings_features_of_labelled_and_recent_coils_together(method: str) -> None:
+    shifted = Background(recent=_coils(16, 5).coils * 2 + np.float32(0.5))
+    assert shifted.recent is not None
+    apart = []
+    for weight in (1e-9, 10.0):
+        how = {"method": method, "unlabelled": SIMULATED, "weight": weight}
+        network = _fit(_spec(epochs=2, learning_rate=0.001, adapt=how), shifted, FEW).network
+        distance = coral if method == "coral" else mmd
+        apart.append(float(distance(features(network, FEW.coils), features(network, shifted.recent))))
+    assert apart[1] < 0.9 * apart[0]
+
+
+def test_recent_coils_change_what_dann_learns() -> None:
+    spec = _spec(epochs=1, adapt={"method": "dann", "unlabelled": SIMULATED})
     other = Background(recent=_coils(16, 5).coils)
     assert state_bytes(_fit(spec, training=FEW).network) != state_bytes(_fit(spec, other, FEW).network)
 
@@ -156,3 +179,61 @@ def test_rare_nok_is_in_every_batch_of_a_contrastive_term() -> None:
     fit(spec, rare.take(np.arange(len(rare))[-16:]), VALIDATION, on_epoch=seen.append)
     assert seen[0].stage == "contrastive"
     assert seen[0].training_loss > 0
+
+
+def _course(spec: TrainSpec, training: LabelledCoils, validation: LabelledCoils) -> Course:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build(spec.kind, spec.network)
+    generator, cpu = torch.Generator().manual_seed(0), torch.device("cpu")
+    drawing = Drawing(size=spec.batch, augment=spec.augment, grey=False, generator=generator, device=cpu)
+    weights = class_weights(spec, training.is_nok)
+    return Course(
+        spec=spec,
+        network=network,
+        training=training,
+        validation=validation,
+        validation_weights=weights,
+        drawing=drawing,
+    )
+
+
+def test_ok_coils_do_not_drown_nok_in_what_stops_a_contrastive_stage() -> None:
+    ok, nok = np.flatnonzero(~VALIDATION.is_nok), np.flatnonzero(VALIDATION.is_nok)[:2]
+    course, how = _course(_spec(), FEW, VALIDATION.take(np.append(ok, nok))), Contrastive()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        stage = contrastive_stage(course, how)
+    with torch.inference_mode():
+        embeddings = stage.helpers[0](features(course.network, course.validation.coils))
+        losses, counts = anchor_losses(embeddings, torch.from_numpy(course.validation.is_nok), how)
+    assert counts.all()
+    assert stage.validate() == pytest.approx(float(losses[: len(ok)].mean() + losses[len(ok) :].mean()) / 2)
+
+
+def test_ok_coils_do_not_drown_nok_in_what_stops_a_siamese_network() -> None:
+    one_ok, two_nok = np.flatnonzero(~VALIDATION.is_nok)[0], np.flatnonzero(VALIDATION.is_nok)[:2]
+    found = []
+    for ok in (4, 40):
+        validation = VALIDATION.take(np.append(np.repeat(one_ok, ok), two_nok))
+        found.append(pairing_stage(_course(_spec(kind="siamese5"), FEW, validation)).validate())
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_rare_nok_beside_a_contrastive_term_weighs_as_its_share_says() -> None:
+    rare = np.append(np.flatnonzero(~TRAINING.is_nok)[:22], np.flatnonzero(TRAINING.is_nok)[:2])  # 1 of 12
+    training = TRAINING.take(rare)
+    joint = _spec(contrastive={"stages": "joint", "weight": 1e-9}, class_weight={"ok": 1, "nok": 5})
+    course = _course(joint, training, VALIDATION)
+    course.network.eval()
+    for parameter in course.network.head.parameters():
+        torch.nn.init.zeros_(parameter)  # every coil costs log 2, by its weight
+    seen = [float(loss.detach()) for loss in classifying_stage(course, None).losses()]
+    assert seen == pytest.approx([math.log(2) * (1 * 22 + 5 * 2) / 24] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"kind": "cnn1d"}, {"kind": "cnn5", "contrastive": {"epochs": 2}}])
+def test_training_that_diverges_is_refused_and_not_returned(changes: dict[str, object]) -> None:
+    with pytest.raises(SpecError, match=r"diverged: the validation loss is finite after none of \d+ passes") as caught:
+        _fit(_spec(**changes, learning_rate=1e12, epochs=2), training=FEW)
+    assert "learning_rate, which is 1e+12" in caught.value.remedy
