@@ -19,6 +19,11 @@ from schemas.errors import SourceError, SpecError
 from schemas.mapping import PlantMapping
 
 _COILS, _ABOUT = "coils.arrow", "about.json"
+_NORMALISATION = (  # what makes a matrix of readings, and what takes coils from a source
+    *(f"processors/{name}.py" for name in ("assemble", "calibration", "gauge", "grid", "normalize", "stretch")),
+    "flows/matrices.py",
+    "flows/population.py",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +159,14 @@ def identities(population: Population) -> list[str]:
     return [f"{plant}/{coil}" for plant, coil in zip(plants, coils, strict=True)]
 
 
+def matrices_code() -> str:
+    """SHA-256 over the code that turns readings into matrices: of other code, the same coils are others."""
+    root, digest = Path(__file__).parents[2], hashlib.sha256()
+    for name in _NORMALISATION:
+        digest.update(f"{name}\n".encode() + (root / name).read_bytes())
+    return digest.hexdigest()
+
+
 def code_digest(room: str, *, but: frozenset[str] = frozenset()) -> str:
     """SHA-256 over the Python files of a room, by path; `but` names files that are left out."""
     root = Path(__file__).parents[2] / room
@@ -174,18 +187,21 @@ def _sorted(population: Population, key: str) -> Population:
 
 
 def _made_of(data: DataSpec, limits: Limits | None, what: str) -> str:
-    made_of = [what, data.model_dump(mode="json"), limits.model_dump() if limits else None, code_digest("plant")]
+    settings = [what, data.model_dump(mode="json"), limits.model_dump() if limits else None]
+    made_of = [*settings, code_digest("plant"), matrices_code()]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
 def _keep(population: Population, folder: Path, place: Path | None) -> Path:
-    place = place or folder / population.digest()[:16]
-    if place.exists():
-        return place
+    """Write coils where they are not kept yet; what was read from a source is named by its very content."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, population.batch.schema) as writer:
         writer.write_batch(population.batch)
+    coils = sink.getvalue().to_pybytes()
     limits = population.limits.model_dump() if population.limits else None
     about = {"source": population.source, "limits": limits, "digest": population.digest()}
-    write_folder(place, {_COILS: sink.getvalue().to_pybytes(), _ABOUT: (json.dumps(about) + "\n").encode()})
+    described = (json.dumps(about) + "\n").encode()
+    place = place or folder / hashlib.sha256(described + coils).hexdigest()[:16]
+    if not place.exists():
+        write_folder(place, {_COILS: coils, _ABOUT: described})
     return place

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from flows.experiment.coils import Material, code_digest, data_key
+from flows.experiment.coils import Material, code_digest, data_key, matrices_code
+from flows.experiment.refusals import refuse_limits, refuse_threshold, refuse_weights, unlabelled_of
 from flows.experiment.spec import Amount, ExperimentSpec, model_trees, train_spec
 from flows.population import BOTH_LABELS, Population
-from models.data_spec import DataSpec
 from models.network_spec import family_of
 from models.networks.weights import SIMULATED
 from models.spec import TrainSpec
@@ -68,14 +68,17 @@ def plan(spec: ExperimentSpec, material: Material) -> tuple[Run, ...]:
     learns from 200 labels sees the 100 of the run before, and validates on theirs.
 
     Raises:
-        SpecError: there are fewer coils of a label than folds, an amount holds too few, or a model cannot take
-            the scale of the coils, or a label is neither OK nor NOK.
+        SpecError: there are fewer coils of a label than folds, an amount holds too few to learn from or to set a
+            threshold, a model cannot take the scale of the coils, its weights are not there or know the coils, or a
+            label is neither OK nor NOK.
     """
     population = material.population
     for key, coils in (("data", population), *((f"gold ({name})", one) for name, one in material.gold)):
         _refuse_labels(coils, key)
     _refuse_few(spec, population.is_nok)
-    code = code_digest("models", but=_NOT_TRAINED_WITH)
+    refuse_limits(spec, material)
+    refuse_weights(spec)
+    code = [code_digest("models", but=_NOT_TRAINED_WITH), matrices_code()]
     digests = [population.digest(), *(f"{name} {coils.digest()}" for name, coils in material.gold)]
     unlabelled = {key: coils.digest() for key, coils in material.unlabelled.items()}
     limits = population.limits.version if population.limits else None
@@ -87,7 +90,8 @@ def plan(spec: ExperimentSpec, material: Material) -> tuple[Run, ...]:
                 training, validation = divide(spec, amount, rest, population.is_nok, seed=seed)
                 for name in model_trees(spec):
                     trained = train_spec(spec, name, seed=seed)
-                    _refuse_unfit(trained, amount, name, population, training, validation)
+                    _refuse_unfit(trained, amount, name, population.is_nok, training, validation)
+                    refuse_threshold(trained, amount.of(name), population.is_nok[validation])
                     made_of = _digest(
                         [digests, limits, _settings(trained, unlabelled), *map(_places, (training, validation, judged))]
                     )
@@ -102,7 +106,7 @@ def plan(spec: ExperimentSpec, material: Material) -> tuple[Run, ...]:
                             validation=validation,
                             judged=judged,
                             made_of=made_of,
-                            id=_digest([made_of, code]),
+                            id=_digest([made_of, *code]),
                         )
                     )
     return tuple(runs)
@@ -170,18 +174,13 @@ def _refuse_few(spec: ExperimentSpec, is_nok: BoolArray) -> None:
 
 
 def _refuse_unfit(
-    spec: TrainSpec, amount: Amount, name: str, population: Population, training: IntArray, validation: IntArray
+    spec: TrainSpec, amount: Amount, name: str, is_nok: BoolArray, training: IntArray, validation: IntArray
 ) -> None:
-    if spec.scale == "limits" and population.limits is None:
-        raise SpecError(
-            f"key models.{name}.scale: {population.source} has no limits, so none on scale limits can learn",
-            remedy="set scale: self",
-        )
     if family_of(spec.kind) in _NO_LEARNERS:
         return
     key = "learning_curve" if amount.labels is not None else "train_share"
     for part, place in ((training, "training"), (validation, "validation")):
-        labels = population.is_nok[part]
+        labels = is_nok[part]
         if labels.all() or not labels.any():
             raise SpecError(
                 f"key {key}: of {amount.of(name)}, the {len(part)} {place} coils are "
@@ -189,12 +188,6 @@ def _refuse_unfit(
                 f"and {spec.kind} needs both labels",
                 remedy="learn from more coils, or raise the share of NOK in data",
             )
-
-
-def unlabelled_of(spec: TrainSpec) -> list[DataSpec]:
-    """Coils without a label that a model adapts to or is pre-trained on."""
-    named = [spec.adapt.unlabelled if spec.adapt else None, spec.pretrain.unlabelled if spec.pretrain else None]
-    return [data for data in named if data is not None]
 
 
 def _settings(spec: TrainSpec, unlabelled: Mapping[str, str]) -> dict[str, object]:

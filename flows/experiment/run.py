@@ -16,7 +16,8 @@ from flows.experiment.coils import (
     opened,
     refuse_shared,
 )
-from flows.experiment.plan import Run, plan, unlabelled_of
+from flows.experiment.plan import Run, plan
+from flows.experiment.refusals import unlabelled_of
 from flows.experiment.results import Done, finished, is_done, write_run
 from flows.experiment.spec import ExperimentSpec, model_trees, train_spec
 from flows.experiment.spread import spread

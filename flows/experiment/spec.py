@@ -15,6 +15,7 @@ from schemas.faults import FirstFault, first_fault
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 FOLDS = "folds"  # the judging set that every experiment has: each coil by the model that did not learn from it
 _OURS = frozenset({"name", "data", "seed", "out", "holdout_share"})  # keys of TrainSpec that an experiment decides
+_TELLS_APART = ("rule", "kind", "method")  # in threshold, loss, contrastive, synthesis and adapt
 _WHY = "an experiment decides it for all models: by its own name, data, folds and seed"
 
 
@@ -180,12 +181,20 @@ def sweep_of(sweep: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
 
 
 def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Both trees in one; where both have a key the second wins, unless both hold trees, which are merged."""
+    """Both trees in one; where both have a key the second wins, unless both hold trees, which are merged.
+
+    A tree that says another rule, kind or method replaces the first's: what was said beside that means nothing to it.
+    """
     result = dict(first)
     for key, value in second.items():
         old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        both = isinstance(old, dict) and isinstance(value, dict) and not _of_another(old, value)
+        result[key] = merged(old, value) if both else value
     return result
+
+
+def _of_another(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return any(key in first and key in second and first[key] != second[key] for key in _TELLS_APART)
 
 
 def _checked(path: Path, spec: ExperimentSpec, name: str) -> None:

@@ -91,11 +91,6 @@ def test_what_coils_cannot_give_is_refused_before_anything_trains(
     assert not (tmp_path / RUNS).exists()
 
 
-def test_a_model_that_learns_from_ok_coils_alone_needs_no_nok_coil(tiny: Prepared) -> None:
-    changes = {"ensembles": {}, "compare": [], "train_share": [0.05]}
-    assert plan(spec_of(models={"a": {"kind": "anomaly"}}, **changes), tiny.material)
-
-
 def test_a_coil_that_occurs_twice_is_refused(tiny: Prepared) -> None:
     population = tiny.material.population
     batch = population.batch.take(pa.array([*range(80), 7]))
