@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.scales import to_self_scale
+from models.scales import to_self_scale, to_self_spread
 from tests.models.coils import random_matrix
 
 
@@ -51,3 +51,18 @@ def test_each_coil_is_scaled_by_itself() -> None:
 
 def test_no_coils_give_no_coils() -> None:
     assert to_self_scale(np.empty((0, 264, 18), dtype=np.float32)).shape == (0, 264, 18)
+
+
+def test_a_spread_is_a_share_of_its_coils_own_range_in_any_unit() -> None:
+    matrix, spread = random_matrix(3) * np.float32(0.4), np.abs(random_matrix(3, seed=1))
+    found = to_self_spread(spread, matrix)
+    assert found.dtype == np.float32
+    for coil in range(3):
+        np.testing.assert_allclose(found[coil], spread[coil] / np.ptp(matrix[coil]), rtol=1e-5)
+    np.testing.assert_allclose(to_self_spread(spread * 8, matrix * 8 + 3), found, rtol=1e-5)
+
+
+def test_a_constant_coil_has_no_spread_and_no_coils_have_none() -> None:
+    spread = np.ones((2, 264, 18), dtype=np.float32)
+    assert not to_self_spread(spread, np.full((2, 264, 18), 0.3, dtype=np.float32)).any()
+    assert to_self_spread(spread[:0], spread[:0]).shape == (0, 264, 18)

@@ -9,6 +9,7 @@ from models.data_spec import Augmentation, DataSpec, SimulatedData
 from models.objectives_spec import ClassWeights
 from models.spec import TrainSpec
 from models.training import Epoch, LabelledCoils, Trained, class_weights, fit, log_odds
+from models.training.calibration import temperature
 from tests.models.coils import random_matrix
 
 NOTHING = Augmentation(mirror=0, reverse=0, noise=0, shift_rows=0, contrast=0, offset=0)
@@ -72,6 +73,19 @@ def test_balanced_weights_give_both_labels_the_same_total() -> None:
     assert class_weights(_spec(class_weight=ClassWeights(ok=1, nok=5)), is_nok) == ClassWeights(ok=1, nok=5)
 
 
+@pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
+def test_the_temperature_that_made_log_odds_too_sure_is_found_again(true: float) -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, 20_000)
+    is_nok = rng.random(20_000) < 1 / (1 + np.exp(-honest))
+    assert temperature(honest * true, is_nok, ClassWeights(ok=1, nok=1)) == pytest.approx(true, rel=0.05)
+
+
+def test_log_odds_that_say_nothing_are_cooled_as_far_as_the_grid_goes() -> None:
+    is_nok = np.arange(1000) % 2 == 0
+    assert temperature(np.random.default_rng(0).normal(0, 9, 1000), is_nok, ClassWeights(ok=1, nok=1)) > 7.9
+
+
 def _augmented(how: Augmentation, *, grey: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     matrix = torch.from_numpy(random_matrix(32))
     changed = augment(matrix[:, None], how, grey=grey, generator=torch.Generator().manual_seed(1))
@@ -128,3 +142,32 @@ def test_a_grey_coil_stays_grey() -> None:
     _, changed = _augmented(how, grey=True)
     assert changed.abs().max() <= 1
     assert torch.equal((changed * 255).round() / 255, changed)
+
+
+def _strength(**how: float) -> torch.Tensor:
+    """What is added to each of 256 even coils at -0.5, off the grey scale."""
+    coils = torch.full((256, 1, 264, 18), -0.5)
+    changed = augment(coils, NOTHING.model_copy(update=how), grey=False, generator=torch.Generator().manual_seed(1))
+    return (changed - coils)[:, 0]
+
+
+def test_noise_has_the_deviation_asked_for_in_every_cell() -> None:
+    added = _strength(noise=0.03)
+    assert float(added.std()) == pytest.approx(0.03, rel=0.01)
+    assert float(added.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(added.mean(dim=(1, 2)).abs().max()) < 0.003, "cells of a coil are not drawn each by itself"
+
+
+def test_contrast_changes_a_coil_as_a_whole_by_at_most_the_share_asked_for() -> None:
+    added = _strength(contrast=0.2)
+    assert (added == added[:, :1, :1]).all()
+    share = added[:, 0, 0] / -0.5
+    assert share.min() == pytest.approx(-0.2, abs=0.01)
+    assert share.max() == pytest.approx(0.2, abs=0.01)
+
+
+def test_offset_moves_a_coil_as_a_whole_by_the_deviation_asked_for() -> None:
+    added = _strength(offset=0.05)
+    assert (added == added[:, :1, :1]).all()
+    assert float(added[:, 0, 0].std()) == pytest.approx(0.05, rel=0.15)
+    assert float(added[:, 0, 0].mean()) == pytest.approx(0, abs=0.01)
