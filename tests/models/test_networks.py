@@ -153,6 +153,14 @@ def test_the_same_network_exports_to_the_same_bytes(member: Case) -> None:
     assert to_onnx(taught(member), temperature=TEMPERATURE) == graph_of(member)
 
 
+@pytest.mark.parametrize("large", [case("yolov8n-cls", input="square"), case("siamese10")], ids=str)
+def test_a_large_form_is_exported_as_it_is(large: Case) -> None:
+    network, seen = taught(large), random_coils(2, 1, seed=3).numpy()
+    session = open_session(graph_of(large), place=Path("model.onnx"), threads=1)
+    (p_nok,) = session.run([OUTPUT], {INPUT: np.ascontiguousarray(seen[:, 0])})
+    np.testing.assert_allclose(p_nok, torch_probability(network, seen, temperature=TEMPERATURE), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "large",
     [
