@@ -37,8 +37,11 @@ class Prepared:
 
     @property
     def missing(self) -> tuple[Run, ...]:
-        """Runs that have no result yet."""
-        return tuple(run for run in self.runs if not is_done(self.folder / RUNS, run))
+        """Runs that have no result yet, each id once: two amounts can come to the same coils."""
+        first: dict[str, Run] = {}
+        for run in self.runs:
+            first.setdefault(run.id, run)
+        return tuple(run for run in first.values() if not is_done(self.folder / RUNS, run))
 
 
 def prepare(spec: ExperimentSpec, folder: Path, plant: Plant) -> Prepared:

@@ -27,11 +27,14 @@ class JudgingSet(SpecPart):
 
 
 class EnsembleSpec(SpecPart):
-    """Models that decide together; what it chooses, it chooses on the validation coils of each run."""
+    """Models that decide together; what it chooses, it chooses on the validation coils of each run.
+
+    Its threshold follows the members' rule, which must be one; a union has its members' own thresholds.
+    """
 
     members: Annotated[tuple[str, ...], Field(min_length=2)]
     combine: Combine = "mean"
-    top_k: Annotated[int, Field(ge=1)] | None = None  # only so many members, those of best validation F1
+    top_k: Annotated[int, Field(ge=1)] | None = None  # only so many, added one by one: `choose_top_k`
 
 
 class Parallel(SpecPart):
@@ -144,6 +147,8 @@ def read_experiment(path: Path) -> ExperimentSpec:
         ) from error
     for name in model_trees(spec):
         _checked(path, spec, name)
+    for name in spec.ensembles:
+        _one_threshold_rule(path, spec, name)
     return spec
 
 
@@ -210,6 +215,19 @@ def _checked(path: Path, spec: ExperimentSpec, name: str) -> None:
             f"{path}: key {place}: {first_fault(error).sentence()}",
             remedy="correct it there or in base; the keys are those of a training specification",
         ) from error
+
+
+def _one_threshold_rule(path: Path, spec: ExperimentSpec, name: str) -> None:
+    ensemble = spec.ensembles[name]
+    rules = {member: train_spec(spec, member, seed=spec.seed).threshold for member in ensemble.members}
+    first, *others = rules
+    unlike = [other for other in others if rules[other] != rules[first]]
+    if unlike and ensemble.combine != "union":
+        raise SpecError(
+            f"{path}: key ensembles.{name}: its threshold follows its members' rule, and {first} and {unlike[0]} have "
+            "different ones",
+            remedy="set threshold in base, or combine: union, which has its members' own",
+        )
 
 
 def _place(content: object, fault: FirstFault) -> str:

@@ -74,6 +74,14 @@ def test_an_id_tells_what_shapes_a_model_and_not_its_name(tiny: Prepared) -> Non
         assert not ids(**changes) & ids()
 
 
+def test_amounts_that_come_to_the_same_coils_are_trained_once(tiny: Prepared) -> None:
+    spec = spec_of(train_share=[1.0, 0.5], learning_curve=[20, 40], ensembles={}, compare=[])
+    twice = replace(tiny, spec=spec, runs=plan(spec, tiny.material))
+    ids = [run.id for run in twice.runs]
+    assert len(ids) == 2 * len(set(ids))
+    assert [run.id for run in twice.missing] == list(dict.fromkeys(ids))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -61,6 +61,15 @@ def test_the_repository_has_the_studys_tables_and_what_it_names_but_did_not_run(
     }
 
 
+def test_an_ensemble_whose_members_have_different_threshold_rules_is_a_union_or_refused(tmp_path: Path) -> None:
+    models = {"shallow": {"kind": "cnn3"}, "rule": {"kind": "rule", "threshold": {"rule": "costs"}}}
+    with pytest.raises(SpecError, match=r"key ensembles\.both: .* shallow and rule have different ones") as caught:
+        read(tmp_path, {**TINY, "models": models})
+    assert "threshold in base" in caught.value.remedy
+    ensembles = {"both": {"members": ["shallow", "rule"], "combine": "union"}}
+    assert read(tmp_path, {**TINY, "models": models, "ensembles": ensembles}).ensembles["both"].combine == "union"
+
+
 def test_a_sweep_is_every_combination() -> None:
     made = sweep_of({"kind": ["yolov8n-cls", "yolov8s-cls"], "network.freeze": [0, 5, 9]})
     assert list(made)[:2] == ["yolov8n-freeze0", "yolov8n-freeze5"]
