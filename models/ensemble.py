@@ -219,7 +219,7 @@ def write_ensemble(
         guard: folder of a bundle that does not vote but can ask for a review, at or over its own threshold.
 
     Raises:
-        BundleError: the parameters of `how` do not fit the members, or the folder exists.
+        BundleError: the parameters of `how` do not fit the members, two members have one name, or the folder exists.
     """
     models = [*members, *([guard] if guard else [])]
     try:
@@ -240,6 +240,12 @@ def write_ensemble(
         raise BundleError(
             f"ensemble {name}: {first_fault(error).sentence()}", remedy="give what it asks for"
         ) from error
+    names = [model.name for model in models]
+    for twice in sorted({one for one in names if names.count(one) > 1}):
+        raise BundleError(
+            f"ensemble {name}: two of its models lie in folders named {twice}, and one would replace the other",
+            remedy="rename one of the folders",
+        )
     manifest = manifest.model_copy(update={"digest": manifest.own_digest()})
     files = {f"{m.name}/{file.name}": file.read_bytes() for m in models for file in sorted(m.iterdir())}
     text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
