@@ -10,9 +10,11 @@ from scipy.optimize import minimize
 
 from models.combine import SMALLEST_P, Rule, log_odds
 from schemas.coils import BoolArray, FloatArray
+from schemas.errors import SourceError
 
 _SHRINKAGE = 1e-3  # of stacking's coefficients towards an equal share each
 _TOLERANCE = 1e-9
+_NEAR = 1e-4  # in log loss: a search that gave up so near the lowest has found it
 
 
 def fit_weighted(member_p_nok: FloatArray, is_nok: BoolArray) -> Rule:
@@ -23,7 +25,7 @@ def fit_weighted(member_p_nok: FloatArray, is_nok: BoolArray) -> Rule:
         is_nok: bool [N], both labels present.
 
     Raises:
-        ValueError: the search did not end.
+        SourceError: no weights were found.
     """
     members = member_p_nok.shape[1]
     right = np.where(is_nok[:, None], member_p_nok, 1 - member_p_nok).clip(SMALLEST_P, 1)
@@ -42,8 +44,10 @@ def fit_weighted(member_p_nok: FloatArray, is_nok: BoolArray) -> Rule:
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
         options={"ftol": _TOLERANCE, "maxiter": 500},
     )
-    if not found.success:
-        raise ValueError(f"no weights were found: {found.message}")
+    slope = loss(found.x)[1]
+    # Loss is convex, so no weights are better than these by more than the slope towards the best member promises.
+    if not found.success and not float(found.x @ slope - slope.min()) <= _NEAR:
+        raise _not_found("weights", found.message)
     weights = np.where(found.x > 1e-6, found.x, 0)
     return Rule(how="weighted", weights=tuple(float(w) for w in weights / weights.sum()))
 
@@ -60,7 +64,7 @@ def fit_stacking(member_p_nok: FloatArray, is_nok: BoolArray) -> Rule:
         is_nok: bool [N], both labels present.
 
     Raises:
-        ValueError: the search did not end.
+        SourceError: no coefficients were found.
     """
     members = member_p_nok.shape[1]
     odds, sign, share = log_odds(member_p_nok), np.where(is_nok, 1.0, -1.0), _equal_labels(is_nok)
@@ -80,8 +84,10 @@ def fit_stacking(member_p_nok: FloatArray, is_nok: BoolArray) -> Rule:
         bounds=[(0, None)] * members + [(None, None)],
         options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 2000},
     )
-    if not found.success:
-        raise ValueError(f"no coefficients were found: {found.message}")
+    slope = loss(found.x)[1]
+    slope[:-1] = np.where((found.x[:-1] > 0) | (slope[:-1] < 0), slope[:-1], 0.0)  # a coefficient of 0 cannot fall
+    if not found.success and not float(np.abs(slope).max()) <= _NEAR:  # its line search ends at the last digits too
+        raise _not_found("coefficients", found.message)
     *weights, intercept = (float(value) for value in found.x)
     return Rule(how="stacking", weights=tuple(weights), intercept=intercept)
 
@@ -114,6 +120,12 @@ def choose_top_k(p_nok: Mapping[str, FloatArray], is_nok: BoolArray, k: int) -> 
         chosen.append(best)
         total = total + p_nok[best]
     return tuple(chosen)
+
+
+def _not_found(what: str, why: str) -> SourceError:
+    return SourceError(
+        f"no {what} of the members were found on these validation coils ({why})", remedy="combine them by mean"
+    )
 
 
 def _equal_labels(is_nok: BoolArray) -> FloatArray:

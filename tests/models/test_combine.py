@@ -130,6 +130,16 @@ def test_stacking_has_no_negative_coefficient_and_is_finite_where_labels_fall_ap
     np.testing.assert_array_equal(combine(apart, rule) >= 0.5, is_nok)
 
 
+def test_stacking_is_found_where_the_search_gives_up_at_the_last_digits() -> None:
+    is_nok = np.arange(150) < 45
+    odds = np.random.default_rng(133).normal(0, 50, (150, 2))  # L-BFGS-B ends there with ABNORMAL
+    p_nok = 1 / (1 + np.exp(-odds))
+    rule = fit_stacking(p_nok, is_nok)
+    fitted = _loss(combine(p_nok, rule).clip(1e-6, 1 - 1e-6), is_nok)
+    assert fitted <= _loss(p_nok.mean(axis=1).clip(1e-6, 1 - 1e-6), is_nok)
+    assert min(rule.weights) >= 0
+
+
 def test_the_first_choice_is_the_best_alone_and_the_second_is_not_its_copy() -> None:
     p_nok, is_nok = _members()
     by_name = dict(zip(("good", "other", "noise", "copy"), p_nok.T, strict=True))
