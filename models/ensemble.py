@@ -240,10 +240,10 @@ def write_ensemble(
         raise BundleError(
             f"ensemble {name}: {first_fault(error).sentence()}", remedy="give what it asks for"
         ) from error
-    names = [model.name for model in models]
+    names = [member.name for member in members]
     for twice in sorted({one for one in names if names.count(one) > 1}):
         raise BundleError(
-            f"ensemble {name}: two of its models lie in folders named {twice}, and one would replace the other",
+            f"ensemble {name}: two of its members lie in folders named {twice}, and one would replace the other",
             remedy="rename one of the folders",
         )
     manifest = manifest.model_copy(update={"digest": manifest.own_digest()})

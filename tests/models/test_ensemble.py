@@ -252,18 +252,16 @@ def test_a_guard_that_votes_is_refused(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("as_guard", [False, True])
-def test_two_models_of_one_folder_name_are_refused_rather_than_one_lost(tmp_path: Path, *, as_guard: bool) -> None:
+def test_two_members_of_one_folder_name_are_refused_rather_than_one_lost(tmp_path: Path) -> None:
     first = write_mean_bundle(tmp_path / "x" / "a", factor=-20.0)
     second = write_mean_bundle(tmp_path / "y" / "a", factor=-5.0)
-    with pytest.raises(BundleError, match="two of its models lie in folders named a"):
+    with pytest.raises(BundleError, match="two of its members lie in folders named a"):
         write_ensemble(
             tmp_path / "ensemble",
             name="test",
             version="7",
-            members=[first] if as_guard else [first, second],
+            members=[first, second],
             thresholds={"limits": 0.4},
             limits=LIMITS,
-            guard=second if as_guard else None,
         )
     assert not (tmp_path / "ensemble").exists()
