@@ -15,6 +15,10 @@ from schemas.coils import BoolArray, FloatArray
 from schemas.errors import SourceError
 
 RESULT, PREDICTIONS = "result.json", "predictions.arrow"
+_KEYS = frozenset(  # of a result, that a report cannot do without
+    {"id", "made_of", "threshold", "epochs", "training_seconds", "inference_ms_a_coil", "model_mb"}
+    | {"machine", "device", "libraries"}
+)
 VALIDATION = "validation"
 SCHEMA = pa.schema(
     [
@@ -42,6 +46,7 @@ class Scores:
 
     splits: Mapping[str, Split]
     threshold: float
+    members: tuple[int, ...] = ()  # of an ensemble: places of those that it took
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,12 +78,12 @@ def finished(folder: Path, runs: Sequence[Run], *, by_any_code: bool) -> list[Do
             by the code as it stands; the latest, if there are several.
 
     Raises:
-        SourceError: a result cannot be read.
+        SourceError: a result cannot be read, or is none of an experiment's.
     """
     older: dict[str, Path] = {}
     if by_any_code and folder.is_dir():
-        results = sorted(folder.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
-        older = {_json(path)["made_of"]: path.parent for path in results}
+        kept = [path for path in folder.glob(f"*/{RESULT}") if not path.parent.name.startswith(".")]  # no torn ones
+        older = {_json(path)["made_of"]: path.parent for path in sorted(kept, key=lambda path: path.stat().st_mtime)}
     found = []
     for run in runs:
         place = folder / run.id if is_done(folder, run) else older.get(run.made_of)
@@ -107,7 +112,7 @@ def _splits(path: Path) -> dict[str, Split]:
             table = reader.read_all()
         columns = {name: table.column(name).to_pylist() for name in SCHEMA.names}
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise SourceError(f"{path} cannot be read ({error})", remedy="remove the run's folder and run again") from error
+        raise SourceError(f"{path} cannot be read ({error})", remedy="remove its folder and run again") from error
     names = np.array(columns["split"])
     coils = np.array([f"{p}/{c}" for p, c in zip(columns["plant"], columns["coil_id"], strict=True)])
     is_nok, p_nok = np.array(columns["label"]) == "NOK", np.array(columns["p_nok"])
@@ -118,8 +123,12 @@ def _splits(path: Path) -> dict[str, Split]:
 
 
 def _json(path: Path) -> dict[str, Any]:
+    remedy = "remove its folder and run again"
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read ({error})", remedy="remove the run's folder and run again") from error
+        raise SourceError(f"{path} cannot be read ({error})", remedy=remedy) from error
+    absent = sorted(_KEYS - content.keys()) if isinstance(content, dict) else sorted(_KEYS)
+    if absent:
+        raise SourceError(f"{path} is no result of a run: it does not say {', '.join(absent)}", remedy=remedy)
     return content

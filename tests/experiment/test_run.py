@@ -82,6 +82,23 @@ def test_a_damaged_result_is_named(done: Prepared, tmp_path: Path) -> None:
         results_of(prepare(done.spec, tmp_path, PLANT))
 
 
+def test_a_foreign_result_is_named_and_what_a_kill_left_is_passed_over(done: Prepared, tmp_path: Path) -> None:
+    shutil.copytree(done.folder, tmp_path, dirs_exist_ok=True)
+    left = tmp_path / RUNS / f".{done.runs[0].id}-abc"
+    left.mkdir()
+    (left / RESULT).write_text('{"made')
+    tiny = prepare(done.spec, tmp_path, PLANT)
+    assert len(results_of(tiny, by_any_code=True)) == len(done.runs)
+    foreign = tmp_path / RUNS / "foreign"
+    foreign.mkdir()
+    for content, said in (("{}", "is no result of a run: it does not say device"), ("[1]", "no result"), ("{", "read")):
+        (foreign / RESULT).write_text(content)
+        with pytest.raises(SourceError, match=f"foreign.result.json.*{said}") as caught:
+            results_of(tiny, by_any_code=True)
+        assert caught.value.remedy == "remove its folder and run again"
+        assert len(results_of(tiny)) == len(done.runs)
+
+
 def test_the_command_trains_what_is_missing_and_the_same_results_give_the_same_report(
     done: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +116,7 @@ def test_the_command_trains_what_is_missing_and_the_same_results_give_the_same_r
     report = {path: path.read_bytes() for path in (folder / "tiny").rglob("*") if path.is_file()}
     value = summary["figures"]["folds"]["shallow"]["of"]["f1_nok"]["value"]
     assert f"{value:.3f}".encode() in report[folder / "tiny" / MARKDOWN]
+    assert summary["about"]["command"] == f"coilflow experiment {spec}"
     assert coilflow([*arguments, "--report-only"]) == 0
     assert "4 of 4 runs" in capsys.readouterr().out
     assert report == {path: path.read_bytes() for path in report}
