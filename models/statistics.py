@@ -143,7 +143,7 @@ def paired_permutation_test(
     return Tested(difference=float(observed), p_value=(1 + as_far) / (1 + resamples))
 
 
-def corrected_t_test(differences: FloatArray, *, train_n: int, test_n: int) -> Tested:
+def corrected_t_test(differences: FloatArray, *, train_n: int, test_n: int) -> Tested | None:
     """Two-sided t-test of repeated, overlapping train-test splits (Nadeau and Bengio 2003).
 
     The variance of the mean is (1 / J + test_n / train_n) × the sample variance, since training sets overlap: the
@@ -153,14 +153,18 @@ def corrected_t_test(differences: FloatArray, *, train_n: int, test_n: int) -> T
         differences: float64 [J], of the two models' figure in each split, J at least 2.
         train_n: coils trained on in each split.
         test_n: coils judged in each split.
+
+    Returns:
+        None where all splits differ by the same, other than zero: figures of few coils do so by chance, and no
+        variance can be told from that.
     """
     splits = len(differences)
     if splits < 2:
         raise ValueError(f"{splits} splits cannot be tested, give at least 2")
     mean = float(np.mean(differences))
     error = float(np.sqrt((1 / splits + test_n / train_n) * np.var(differences, ddof=1)))
-    if error <= _ROUNDING * abs(mean):  # all splits alike
-        return Tested(difference=mean, p_value=1.0 if mean == 0 else 0.0)
+    if error <= _ROUNDING * abs(mean):
+        return Tested(difference=mean, p_value=1.0) if mean == 0 else None
     return Tested(difference=mean, p_value=float(2 * stats.t.sf(abs(mean) / error, df=splits - 1)))
 
 

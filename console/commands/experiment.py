@@ -64,7 +64,7 @@ def experiment(
     done = results_of(prepared, by_any_code=report_only)
     if not done:
         raise UsageError(f"no run of {read.name} is done in {out_folder}", remedy="run it without --report-only")
-    arguments = ["coilflow", "experiment", spec.name, *(["--jobs", str(jobs)] if jobs else [])]
+    arguments = ["coilflow", "experiment", str(spec), *(["--jobs", str(jobs)] if jobs else [])]
     summary, found = summarise(prepared, done, command=shlex.join(arguments))
     report = write_report(out_folder / read.name, prepared, summary, found)
     if as_json:

@@ -9,8 +9,16 @@ from scipy.stats import rankdata
 from flows.experiment.judged import Judged, Subject, cells, shared_places, whole
 from flows.experiment.spec import FOLDS, ExperimentSpec
 from models.evaluation import interval, share, weighted_roc_auc
-from models.statistics import CLASS_METRICS, Tested, alarms_a_day, corrected_t_test, figures, roc_auc
-from schemas.coils import BoolArray, FloatArray
+from models.statistics import (
+    CLASS_METRICS,
+    Tested,
+    alarms_a_day,
+    calibration_error,
+    corrected_t_test,
+    figures,
+    roc_auc,
+)
+from schemas.coils import BoolArray, FloatArray, IntArray
 
 METRICS = (*CLASS_METRICS, "roc_auc")
 LINE = ("alarms_a_day", "precision_on_line")  # at the line's prevalence
@@ -38,7 +46,7 @@ class Figures:
     coils: int
     nok: int
     runs: int  # K: repeats where the set is the folds, else runs
-    of: Mapping[str, Figure]  # by METRICS and LINE
+    of: Mapping[str, Figure]  # by METRICS and LINE, and calibration_error
     confusion: Mapping[str, float]  # tp, fp, fn, tn, mean over runs; positive NOK
 
 
@@ -52,12 +60,15 @@ class PairedTest:
     metric: str
     test: str  # corrected t-test over folds, or permutation over coils
     difference: float
-    p_value: float
-    p_holm: float  # corrected for all pairs of the experiment on this set, metric and test (Holm 1979)
+    p_value: float | None  # None: undefined, as where a few folds all differ by the same
+    p_holm: float | None  # corrected for all pairs of the experiment on this set, metric and test (Holm 1979)
 
 
 def figures_of(judged: Judged, *, prevalence: float, coils_a_day: float, seed: int) -> Figures:
     """All figures with bootstrap intervals (Efron and Tibshirani 1993).
+
+    ROC-AUC is that of each model on the coils it judged, in the mean: on folds too no two models' scores are ranked
+    together.
 
     Args:
         judged: K runs on N coils.
@@ -77,6 +88,7 @@ def figures_of(judged: Judged, *, prevalence: float, coils_a_day: float, seed: i
             ci95=None if undefined else interval(draws[name]),
             spread=float(runs.std(ddof=1)) if len(runs) > 1 and not undefined else None,
         )
+    found["calibration_error"] = _calibration(judged, seed)
     counts = cells(judged.called, judged.is_nok).mean(axis=0)
     return Figures(
         coils=len(judged.is_nok),
@@ -106,7 +118,8 @@ def paired_tests(
             for metric in TESTED_BY_FOLD:
                 difference = a.by_fold(metric, places) - b.by_fold(metric, places)
                 tested = corrected_t_test(difference, train_n=train_n, test_n=sizes[a.name][1])
-                tests.append(_test(a, b, FOLDS, metric, "corrected t-test over folds", tested))
+                mean = float(difference.mean())
+                tests.append(_test(a, b, FOLDS, metric, "corrected t-test over folds", tested, mean))
         for judging in (FOLDS, *(one.name for one in spec.gold)):
             shared = shared_places(spec, a, b, judging)
             if not shared:
@@ -116,9 +129,9 @@ def paired_tests(
                 continue
             for metric in TESTED_BY_COIL:
                 tested = permutation_test(metric, first.called, second.called, first.is_nok, seed=spec.seed)
-                tests.append(_test(a, b, judging, metric, "permutation over coils", tested))
-            tested = rank_permutation_test(first.p_nok, second.p_nok, first.is_nok, seed=spec.seed)
-            tests.append(_test(a, b, judging, "roc_auc", "permutation over coils", tested))
+                tests.append(_test(a, b, judging, metric, "permutation over coils", tested, tested.difference))
+            tested = rank_permutation_test(first, second, seed=spec.seed)
+            tests.append(_test(a, b, judging, "roc_auc", "permutation over coils", tested, tested.difference))
     return _holm(tests)
 
 
@@ -164,28 +177,30 @@ def permutation_test(
     return Tested(difference=observed, p_value=(1 + as_far) / (1 + swaps))
 
 
-def rank_permutation_test(
-    a: FloatArray, b: FloatArray, is_nok: BoolArray, *, swaps: int = _RANK_SWAPS, seed: int = 0
-) -> Tested:
-    """As `permutation_test`, of ROC-AUC: scores are ranked within each run before coils swap them.
+def rank_permutation_test(a: Judged, b: Judged, *, swaps: int = _RANK_SWAPS, seed: int = 0) -> Tested:
+    """As `permutation_test`, of ROC-AUC: scores are ranked within each model before coils swap them.
 
     Two models' probabilities may have different scales, their ranks have one (Venkatraman and Begg 1996).
 
     Args:
-        a: float64 [K, N], scores by the runs of the first method.
-        b: float64 [K, N], by those of the second.
-        is_nok: bool [N], both labels present.
+        a: K runs of the first method on N coils, both labels present.
+        b: K runs of the second on the same coils, by models of the same folds.
         swaps: to draw.
         seed: of the swaps.
     """
-    first, second = rankdata(a, axis=1), rankdata(b, axis=1)
-    observed = float((roc_auc(first, is_nok) - roc_auc(second, is_nok)).mean())
+    parts, is_nok = _parts(a), a.is_nok
+    first, second = np.zeros_like(a.p_nok), np.zeros_like(b.p_nok)
+    for part in parts:
+        for ranks, judged in ((first, a), (second, b)):
+            ranks[np.ix_(*part)] = rankdata(judged.p_nok[np.ix_(*part)], axis=1)
+    observed = _mean_auc(parts, first, is_nok) - _mean_auc(parts, second, is_nok)
     rng = np.random.default_rng(seed)
     as_far = 0
     for _ in range(swaps):
         swap = rng.integers(0, 2, size=len(is_nok), dtype=np.uint8).astype(np.bool_)
-        drawn = roc_auc(np.where(swap, second, first), is_nok) - roc_auc(np.where(swap, first, second), is_nok)
-        as_far += abs(float(drawn.mean())) >= abs(observed) - 1e-12
+        one, other = np.where(swap, second, first), np.where(swap, first, second)
+        drawn = _mean_auc(parts, one, is_nok) - _mean_auc(parts, other, is_nok)
+        as_far += abs(drawn) >= abs(observed) - 1e-12
     return Tested(difference=observed, p_value=(1 + as_far) / (1 + swaps))
 
 
@@ -203,15 +218,59 @@ def _weighted(judged: Judged, weights: FloatArray, prevalence: float, coils_a_da
     nok, ok = weights @ is_nok, weights @ ~is_nok
     counts = np.stack([tp, fp, nok - tp, ok - fp], axis=-1)
     found = {name: value.reshape(tp.shape) for name, value in figures(counts.reshape(-1, 4)).items()}
-    if len(weights) == 1:
-        found["roc_auc"] = roc_auc(judged.p_nok, is_nok)[:, None]
-    else:
-        found["roc_auc"] = np.stack([weighted_roc_auc(weights, p, is_nok) for p in judged.p_nok])
+    found["roc_auc"] = np.stack(
+        [_weighted_auc(weights, p, is_nok, model) for p, model in zip(judged.p_nok, judged.model, strict=True)]
+    )
     recall, false_alarms = share(tp, np.broadcast_to(nok, tp.shape)), share(fp, np.broadcast_to(ok, fp.shape))
     alarms = np.asarray(alarms_a_day(recall, false_alarms, prevalence, coils_a_day))  # type: ignore[arg-type]
     found["alarms_a_day"] = alarms
     found["precision_on_line"] = share(coils_a_day * prevalence * recall, alarms)
     return found
+
+
+def _calibration(judged: Judged, seed: int) -> Figure:
+    """The expected calibration error of what models say, moved from equal labels to the coils' own share of NOK.
+
+    Models are calibrated to labels that count the same, whatever their shares; Bayes' rule gives the probability at
+    another share (Elkan 2001). The interval is that of a single run.
+    """
+    nok = judged.is_nok.mean()
+    moved = judged.p_nok * nok / (judged.p_nok * nok + (1 - judged.p_nok) * (1 - nok))
+    runs = [calibration_error(row, judged.is_nok, seed=seed) for row in moved]
+    errors = np.array([one.error for one in runs])
+    return Figure(
+        value=float(errors.mean()),
+        ci95=runs[0].ci95 if len(runs) == 1 else None,
+        spread=float(errors.std(ddof=1)) if len(runs) > 1 else None,
+    )
+
+
+def _weighted_auc(weights: FloatArray, p_nok: FloatArray, is_nok: BoolArray, model: IntArray) -> FloatArray:
+    """Mean over models of the ROC-AUC on the coils of each, under B weightings [B, N]: float64 [B].
+
+    Models whose resampled coils are all of one label are left out; NaN where all are.
+    """
+    parts = [model == one for one in np.unique(model)]
+    areas = np.stack([weighted_roc_auc(weights[:, part], p_nok[part], is_nok[part]) for part in parts])
+    defined = ~np.isnan(areas)
+    return share(np.where(defined, areas, 0).sum(axis=0), defined.sum(axis=0).astype(np.float64))
+
+
+def _parts(judged: Judged) -> list[tuple[IntArray, IntArray]]:
+    """Rows and coils that one model judged each, or runs that judged all; coils of one label alone are left out."""
+    patterns, row_pattern = np.unique(judged.model, axis=0, return_inverse=True)
+    rows = [np.flatnonzero(row_pattern.reshape(-1) == place) for place in range(len(patterns))]
+    parts = [
+        (own, np.flatnonzero(pattern == one))
+        for own, pattern in zip(rows, patterns, strict=True)
+        for one in np.unique(pattern)
+    ]
+    return [part for part in parts if len(set(judged.is_nok[part[1]].tolist())) > 1]
+
+
+def _mean_auc(parts: Sequence[tuple[IntArray, IntArray]], scores: FloatArray, is_nok: BoolArray) -> float:
+    """Mean over models of the ROC-AUC on the coils of each, of scores [K, N]."""
+    return float(np.concatenate([roc_auc(scores[np.ix_(*part)], is_nok[part[1]]) for part in parts]).mean())
 
 
 def _resampled(
@@ -227,28 +286,32 @@ def _resampled(
     return {name: np.concatenate([part[name] for part in parts], axis=1).mean(axis=0) for name in parts[0]}
 
 
-def _test(a: Subject, b: Subject, judging: str, metric: str, test: str, tested: Tested) -> PairedTest:
+def _test(
+    a: Subject, b: Subject, judging: str, metric: str, test: str, tested: Tested | None, difference: float
+) -> PairedTest:
+    p_value = tested.p_value if tested else None
     return PairedTest(
         a=a.name,
         b=b.name,
         judging=judging,
         metric=metric,
         test=test,
-        difference=tested.difference,
-        p_value=tested.p_value,
-        p_holm=tested.p_value,
+        difference=difference,
+        p_value=p_value,
+        p_holm=p_value,
     )
 
 
 def _holm(tests: Sequence[PairedTest]) -> list[PairedTest]:
     """Correct the p-values of one set, metric and test for the number of pairs."""
-    families: dict[tuple[str, str, str], list[PairedTest]] = {}
-    for one in tests:
-        families.setdefault((one.judging, one.metric, one.test), []).append(one)
+    families: dict[tuple[str, str, str], list[tuple[float, int]]] = {}
+    for place, one in enumerate(tests):
+        if one.p_value is not None:
+            families.setdefault((one.judging, one.metric, one.test), []).append((one.p_value, place))
     corrected: dict[int, float] = {}
     for family in families.values():
         highest = 0.0
-        for rank, one in enumerate(sorted(family, key=lambda test: test.p_value)):
-            highest = max(highest, min(1.0, one.p_value * (len(family) - rank)))
-            corrected[id(one)] = highest
-    return [replace(one, p_holm=corrected[id(one)]) for one in tests]
+        for rank, (p_value, place) in enumerate(sorted(family)):
+            highest = max(highest, min(1.0, p_value * (len(family) - rank)))
+            corrected[place] = highest
+    return [replace(one, p_holm=corrected.get(place)) for place, one in enumerate(tests)]

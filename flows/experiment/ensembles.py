@@ -6,13 +6,11 @@ import numpy as np
 
 from flows.experiment.results import VALIDATION, Scores, Split
 from flows.experiment.spec import EnsembleSpec
-from models.combine import Rule, combine, log_odds
+from models.combine import Rule, combine
 from models.combine_fit import choose_top_k, fit_stacking, fit_weighted
 from models.objectives_spec import Threshold
 from models.thresholds import chosen_threshold
 from schemas.coils import BoolArray, FloatArray
-
-_UNION_THRESHOLD = 0.5  # members' own thresholds come to lie there
 
 
 def together(spec: EnsembleSpec, members: Sequence[Scores], rule: Threshold) -> Scores:
@@ -21,34 +19,26 @@ def together(spec: EnsembleSpec, members: Sequence[Scores], rule: Threshold) -> 
     Args:
         spec: how they are combined, as `models.combine` does; `top_k` keeps the members of `choose_top_k`.
         members: of the same repeat, fold and amount, in the order of the specification.
-        rule: how the ensemble's threshold is chosen on validation coils; a union has its members' own.
+        rule: how the ensemble's threshold is chosen on validation coils, a union's too: its members' own thresholds
+            say what of each counts as how much, and together they would call more coils NOK than the rule allows.
+
+    Raises:
+        SourceError: no weights were found, or the validation coils cannot give the threshold.
     """
     is_nok = members[0].splits[VALIDATION].is_nok
+    taken = tuple(range(len(members)))
     if spec.top_k is not None:
         by_place = {str(place): one.splits[VALIDATION].p_nok for place, one in enumerate(members)}
-        kept = sorted(int(place) for place in choose_top_k(by_place, is_nok, spec.top_k))
-        members = [members[place] for place in kept]
+        taken = tuple(sorted(int(place) for place in choose_top_k(by_place, is_nok, spec.top_k)))
+        members = [members[place] for place in taken]
     combined = {name: np.stack([one.splits[name].p_nok for one in members], axis=1) for name in members[0].splits}
     how = _rule(spec, combined[VALIDATION], is_nok, members)
     splits = {
         name: Split(coils=split.coils, is_nok=split.is_nok, p_nok=combine(combined[name], how))
         for name, split in members[0].splits.items()
     }
-    if spec.combine == "union":
-        return Scores(splits=splits, threshold=_UNION_THRESHOLD)
     threshold = chosen_threshold(rule, splits[VALIDATION].p_nok, is_nok, profiles={})
-    return Scores(splits=splits, threshold=threshold)
-
-
-def about_half(p_nok: FloatArray, threshold: float) -> FloatArray:
-    """Probabilities moved in log-odds so that the threshold comes to 0.5, and runs can be ranked together.
-
-    Example:
-        >>> about_half(np.array([0.2, 0.6]), 0.2).round(3).tolist()
-        [0.5, 0.857]
-    """
-    moved = log_odds(p_nok) - log_odds(np.array([threshold]))
-    return np.asarray(1 / (1 + np.exp(-moved)))
+    return Scores(splits=splits, threshold=threshold, members=taken)
 
 
 def _rule(spec: EnsembleSpec, p_nok: FloatArray, is_nok: BoolArray, members: Sequence[Scores]) -> Rule:

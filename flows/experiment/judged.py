@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.experiment.ensembles import about_half, together
+from flows.experiment.ensembles import together
 from flows.experiment.results import Done, Scores
 from flows.experiment.spec import FOLDS, ExperimentSpec, model_trees, train_spec
 from models.statistics import figures, roc_auc
-from schemas.coils import BoolArray, FloatArray
+from schemas.coils import BoolArray, FloatArray, IntArray
+from schemas.errors import CoilflowError
 
 Place = tuple[int, int]  # repeat and fold
 
@@ -20,8 +21,9 @@ class Judged:
 
     coils: tuple[str, ...]  # N
     is_nok: BoolArray  # [N]
-    p_nok: FloatArray  # [K, N], each run's threshold moved to 0.5
+    p_nok: FloatArray  # [K, N], to be compared among coils of one model alone: probabilities of two have two scales
     called: BoolArray  # [K, N]
+    model: IntArray  # [K, N], which of its models judged a coil: on the folds one a fold, else 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,9 +58,23 @@ class Subject:
         return np.nan_to_num(np.array(values, dtype=np.float64))
 
 
-def subjects(spec: ExperimentSpec, done: Sequence[Done]) -> dict[str, Subject]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathered:
+    """What can be compared, and why some ensembles cannot be."""
+
+    subjects: Mapping[str, Subject]  # by name, in the order of the specification
+    impossible: Mapping[str, str]  # ensemble -> the reason
+
+
+def subjects(spec: ExperimentSpec, done: Sequence[Done]) -> Mapping[str, Subject]:
     """Every model and ensemble that has a run, by name, in the order of the specification."""
+    return gathered(spec, done).subjects
+
+
+def gathered(spec: ExperimentSpec, done: Sequence[Done]) -> Gathered:
+    """As `subjects`, and the ensembles that the validation coils of a run cannot give weights or a threshold."""
     scores: dict[str, dict[Place, Scores]] = {}
+    impossible: dict[str, str] = {}
     for one in done:
         name = one.run.amount.of(one.run.model)
         scores.setdefault(name, {})[one.run.repeat, one.run.fold] = one.scores
@@ -67,11 +83,16 @@ def subjects(spec: ExperimentSpec, done: Sequence[Done]) -> dict[str, Subject]:
         for amount in spec.amounts():
             members = [scores.get(amount.of(member), {}) for member in ensemble.members]
             shared = set.intersection(*(set(member) for member in members))
-            made = {place: together(ensemble, [m[place] for m in members], rule) for place in sorted(shared)}
+            try:
+                made = {place: together(ensemble, [m[place] for m in members], rule) for place in sorted(shared)}
+            except CoilflowError as error:  # the rest of the report stands without it
+                impossible[amount.of(name)] = f"{error}; {error.remedy}"
+                continue
             if made:
                 scores[amount.of(name)] = made
     names = [amount.of(name) for name in (*model_trees(spec), *spec.ensembles) for amount in spec.amounts()]
-    return {name: Subject(name=name, scores=scores[name]) for name in names if name in scores}
+    found = {name: Subject(name=name, scores=scores[name]) for name in names if name in scores}
+    return Gathered(subjects=found, impossible=impossible)
 
 
 def shared_places(spec: ExperimentSpec, a: Subject, b: Subject, judging: str) -> list[Place]:
@@ -97,8 +118,9 @@ def _one(scores: Scores, judging: str) -> Judged:
     return Judged(
         coils=split.coils,
         is_nok=split.is_nok,
-        p_nok=about_half(split.p_nok, scores.threshold)[None],
+        p_nok=split.p_nok[None],
         called=(split.p_nok >= scores.threshold)[None],
+        model=np.zeros((1, len(split.coils)), dtype=np.int64),
     )
 
 
@@ -112,6 +134,7 @@ def _in_one(folds: Sequence[Scores]) -> Judged:
         is_nok=np.concatenate([part.is_nok for part in parts])[order],
         p_nok=np.concatenate([part.p_nok for part in parts], axis=1)[:, order],
         called=np.concatenate([part.called for part in parts], axis=1)[:, order],
+        model=np.repeat(np.arange(len(parts)), [len(part.coils) for part in parts])[None, order],
     )
 
 
@@ -127,4 +150,5 @@ def _joined(rows: Sequence[Judged]) -> Judged | None:
         is_nok=first.is_nok,
         p_nok=np.concatenate([row.p_nok for row in rows]),
         called=np.concatenate([row.called for row in rows]),
+        model=np.concatenate([row.model for row in rows]),
     )

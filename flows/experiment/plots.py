@@ -67,6 +67,11 @@ def plots(
     return made
 
 
+def names_of(judging: str) -> tuple[str, ...]:
+    """File names that the pictures of a judging set may have."""
+    return tuple(f"{kind}-{judging}.svg" for kind in ("f1", "roc", "pr", "confusion", "cost", "learning"))
+
+
 def _best(summary: Summary, judging: str) -> list[str]:
     """The subjects of largest F1, in the order of the specification: more curves than that cannot be told apart."""
     names = list(summary.figures[judging])
@@ -117,14 +122,17 @@ def _weights(is_nok: BoolArray, seed: int) -> FloatArray:
 
 
 def _resampled(judged: Judged, curve: Curve, weights: FloatArray) -> FloatArray:
-    """The curve under each weighting [B, N] of the coils, mean over runs: float64 [B, points]."""
+    """The curve under each weighting [B, N] of the coils, mean over models: float64 [B, points]."""
     curves = []
-    for p_nok in judged.p_nok:
-        order = np.argsort(-p_nok, kind="stable")
-        last = np.append(np.diff(p_nok[order]) < 0, True)  # coils of equal score are called together
-        drawn, nok = weights[:, order], judged.is_nok[order]
-        hits, alarms = (drawn * nok).cumsum(axis=1)[:, last], (drawn * ~nok).cumsum(axis=1)[:, last]
-        curves.append([curve(fp / fp[-1], tp / tp[-1]) for fp, tp in zip(alarms, hits, strict=True)])
+    for row, judges in zip(judged.p_nok, judged.model, strict=True):
+        for part in (judges == one for one in np.unique(judges)):  # scores of two models are never ranked together
+            p_nok, is_nok = row[part], judged.is_nok[part]
+            order = np.argsort(-p_nok, kind="stable")
+            last = np.append(np.diff(p_nok[order]) < 0, True)  # coils of equal score are called together
+            drawn, nok = weights[:, part][:, order], is_nok[order]
+            hits, alarms = (drawn * nok).cumsum(axis=1)[:, last], (drawn * ~nok).cumsum(axis=1)[:, last]
+            ends = zip(alarms, hits, strict=True)
+            curves.append([curve(fp / max(fp[-1], 1), tp / max(tp[-1], 1)) for fp, tp in ends])
     mean: FloatArray = np.mean(curves, axis=0)
     return mean
 

@@ -11,9 +11,9 @@ from markdown_it import MarkdownIt
 
 from flows.experiment.compare import Figure, Figures, finished_places
 from flows.experiment.judged import Judged, Subject
-from flows.experiment.plots import plots
+from flows.experiment.plots import names_of, plots
 from flows.experiment.run import Prepared
-from flows.experiment.spec import FOLDS
+from flows.experiment.spec import FOLDS, ExperimentSpec
 from flows.experiment.summary import Summary
 
 MARKDOWN, PAGE, FIGURES, PLOTS = "report.md", "report.html", "report.json", "plots"
@@ -29,7 +29,9 @@ _TITLES = {
     "accuracy": "accuracy",
     "roc_auc": "ROC-AUC",
     "mcc": "MCC",
+    "calibration_error": "calibration error",
 }
+_MAIN = ("f1_nok", "roc_auc", "mcc", "calibration_error")
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>$title</title>
 <style>
@@ -90,16 +92,16 @@ def markdown(prepared: Prepared, summary: Summary, pictures: Mapping[str, str]) 
     for judging, by_subject in summary.figures.items():
         parts.append("## On the left-out folds" if judging == FOLDS else f"## On {judging}")
         if not by_subject:
-            parts.append("No model is finished here.")
+            parts.append(_unjudged(spec) if judging == FOLDS else "No model is finished here.")
             continue
         parts += [
             _explained(judging, next(iter(by_subject.values()))),
             _quality(by_subject),
             "Per class and as a whole:",
             _table(
-                ("model", *(_TITLES[name] for name in _TITLES if name not in ("f1_nok", "roc_auc", "mcc"))),
+                ("model", *(_TITLES[name] for name in _TITLES if name not in _MAIN)),
                 [
-                    (name, *(_shown(figures.of[m]) for m in _TITLES if m not in ("f1_nok", "roc_auc", "mcc")))
+                    (name, *(_shown(figures.of[m]) for m in _TITLES if m not in _MAIN))
                     for name, figures in by_subject.items()
                 ],
             ),
@@ -107,9 +109,18 @@ def markdown(prepared: Prepared, summary: Summary, pictures: Mapping[str, str]) 
             "(mean of runs):",
             _on_the_line(by_subject),
         ]
-        parts += [f"![{title}]({PLOTS}/{name})" for name, title in pictures.items() if name.endswith(f"-{judging}.svg")]
-    parts += ["## Tests", _tests(summary), "## Cost", _costs(summary), "## Runs", _runs(summary)]
+        parts += [f"![{title}]({PLOTS}/{name})" for name, title in pictures.items() if name in names_of(judging)]
+    parts += ["## Tests", _tests(summary, spec), "## Cost", _costs(summary), "## Runs", _runs(summary)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _unjudged(spec: ExperimentSpec) -> str:
+    if spec.train_folds is None or spec.train_folds == spec.folds:
+        return "No model is finished here."
+    return (
+        f"{spec.train_folds} of {spec.folds} folds trained, so not every coil has a model that judges it: see the "
+        "gold sets."
+    )
 
 
 def _status(summary: Summary) -> str:
@@ -121,6 +132,8 @@ def _status(summary: Summary) -> str:
         text += f" Missing: {', '.join(summary.missing[:_MOST_MISSING])}{more}."
     if summary.unfinished:
         text += f" Not all runs: {', '.join(summary.unfinished)}."
+    for name, why in summary.impossible.items():
+        text += f" The ensemble {name} is not possible: {why}."
     if summary.other_code:
         text += f" {summary.other_code} runs were trained by other code than this report's."
     return text
@@ -130,7 +143,9 @@ def _explained(judging: str, figures: Figures) -> str:
     of = "repeats, each coil judged by the model that did not learn from it" if judging == FOLDS else "runs"
     return (
         f"{figures.coils} coils, {figures.nok} NOK. Mean over {figures.runs} {of}; 95% intervals by bootstrap over "
-        "coils in brackets; ± is the standard deviation over runs. Each run's threshold was set on validation coils."
+        "coils in brackets; ± is the standard deviation over runs. Each run's threshold was set on validation coils. "
+        "The calibration error is of probabilities moved from equal labels, to which models are calibrated, to the "
+        "share of NOK here."
     )
 
 
@@ -138,9 +153,8 @@ def _quality(by_subject: Mapping[str, Figures]) -> str:
     def cell(figure: Figure) -> str:
         return _shown(figure) + (f" ± {figure.spread:.3f}" if figure.spread is not None else "")
 
-    names = ("f1_nok", "roc_auc", "mcc")
-    rows = [(name, str(f.runs), *(cell(f.of[metric]) for metric in names)) for name, f in by_subject.items()]
-    return _table(("model", "runs", *(_TITLES[name] for name in names)), rows)
+    rows = [(name, str(f.runs), *(cell(f.of[metric]) for metric in _MAIN)) for name, f in by_subject.items()]
+    return _table(("model", "runs", *(_TITLES[name] for name in _MAIN)), rows)
 
 
 def _on_the_line(by_subject: Mapping[str, Figures]) -> str:
@@ -152,7 +166,7 @@ def _on_the_line(by_subject: Mapping[str, Figures]) -> str:
     return _table(titles, rows)
 
 
-def _tests(summary: Summary) -> str:
+def _tests(summary: Summary, spec: ExperimentSpec) -> str:
     if not summary.tests:
         return "No pair has runs to be compared by."
     rows = [
@@ -172,6 +186,11 @@ def _tests(summary: Summary) -> str:
         "permutation test swaps both models' calls coil by coil, 10,000 times, and for ROC-AUC their ranks, 2,000 "
         "times (Venkatraman and Begg 1996). The last column is corrected for the number of pairs (Holm 1979)."
     )
+    if (spec.train_folds or spec.folds) * spec.repeats == 1:
+        said += (
+            " **One fold and one seed were trained: p-values tell these trained models apart on more coils like these, "
+            "not the methods on other training coils.**"
+        )
     return f"{said}\n\n" + _table(("pair", "set", "figure", "test", "difference", "p", "p, corrected"), rows)
 
 
@@ -191,7 +210,7 @@ def _costs(summary: Summary) -> str:
     ]
     said = (
         "Medians over runs. Inference is by ONNX Runtime in batches of 16, measured beside the other runs; an ensemble "
-        "costs the sum of its members."
+        "costs the sum of the members it took, and the training of all that it could choose from."
     )
     titles = ("model", "training, s a run", "epochs", "coils learnt from", "inference, ms a coil", "size, MB")
     return f"{said}\n\n" + _table(titles, rows)
@@ -226,5 +245,7 @@ def _shown(figure: Figure, digits: int = 3) -> str:
     return f"{figure.value:.{digits}f}{bounds}"
 
 
-def _p(value: float) -> str:
+def _p(value: float | None) -> str:
+    if value is None:
+        return "undefined"
     return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"

@@ -29,7 +29,7 @@ class JudgingSet(SpecPart):
 class EnsembleSpec(SpecPart):
     """Models that decide together; what it chooses, it chooses on the validation coils of each run.
 
-    Its threshold follows the members' rule, which must be one; a union has its members' own thresholds.
+    Its threshold follows the members' rule, which must be one.
     """
 
     members: Annotated[tuple[str, ...], Field(min_length=2)]
@@ -193,8 +193,10 @@ def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     result = dict(first)
     for key, value in second.items():
         old = result.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict) and not _of_another(old, value)
-        result[key] = merged(old, value) if both else value
+        if isinstance(old, dict) and isinstance(value, dict) and not _of_another(old, value):
+            result[key] = merged(old, value)
+        else:
+            result[key] = value
     return result
 
 
@@ -222,11 +224,11 @@ def _one_threshold_rule(path: Path, spec: ExperimentSpec, name: str) -> None:
     rules = {member: train_spec(spec, member, seed=spec.seed).threshold for member in ensemble.members}
     first, *others = rules
     unlike = [other for other in others if rules[other] != rules[first]]
-    if unlike and ensemble.combine != "union":
+    if unlike:
         raise SpecError(
             f"{path}: key ensembles.{name}: its threshold follows its members' rule, and {first} and {unlike[0]} have "
             "different ones",
-            remedy="set threshold in base, or combine: union, which has its members' own",
+            remedy="set threshold in base, or leave one of them out",
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from flows.experiment.coils import code_digest
 from flows.experiment.compare import Figures, PairedTest, figures_of, finished_places, paired_tests
-from flows.experiment.judged import Subject, subjects
+from flows.experiment.judged import Subject, gathered
 from flows.experiment.results import Done
 from flows.experiment.run import Prepared
 from flows.experiment.spec import FOLDS, ExperimentSpec
@@ -27,8 +27,8 @@ class Cost:
 
     training_seconds: float
     epochs: float
-    inference_ms: float  # a coil, ONNX Runtime, batches of 16; of an ensemble the sum of its members
-    model_mb: float
+    inference_ms: float  # a coil, ONNX Runtime, batches of 16; of an ensemble the sum of the members it took
+    model_mb: float  # of an ensemble that too; training is that of all members it could choose from
     training_coils: int
 
 
@@ -45,6 +45,7 @@ class Summary:
     about: Mapping[str, str]  # machine, versions, digests, seeds
     figures: Mapping[str, Mapping[str, Figures]]  # judging set -> subject -> figures
     unfinished: tuple[str, ...]  # subjects with some runs missing
+    impossible: Mapping[str, str]  # ensembles that cannot be fitted, and why
     tests: tuple[PairedTest, ...]
     costs: Mapping[str, Cost]
     runs: tuple[Mapping[str, Any], ...]  # one a finished run: title, id, seed, seconds, epochs, threshold
@@ -57,7 +58,8 @@ class Summary:
 def summarise(prepared: Prepared, done: Sequence[Done], *, command: str) -> tuple[Summary, dict[str, Subject]]:
     """Reckon everything from the predictions of the finished runs; returns the subjects too, for plots."""
     spec = prepared.spec
-    found = subjects(spec, done)
+    together = gathered(spec, done)
+    found = dict(together.subjects)
     sets = (FOLDS, *(name for name, _ in prepared.material.gold))
     figures: dict[str, dict[str, Figures]] = {name: {} for name in sets}
     for judging in sets:
@@ -84,6 +86,7 @@ def summarise(prepared: Prepared, done: Sequence[Done], *, command: str) -> tupl
         about=_about(prepared, done, command),
         figures=figures,
         unfinished=tuple(name for name, subject in found.items() if len(subject.scores) < whole),
+        impossible=together.impossible,
         tests=tuple(paired_tests(spec, found, sizes)),
         costs=_costs(prepared, done, found),
         runs=tuple(_line(one) for one in done),
@@ -111,13 +114,14 @@ def _costs(prepared: Prepared, done: Sequence[Done], found: Mapping[str, Subject
     }
     for name, ensemble in prepared.spec.ensembles.items():
         for amount in prepared.spec.amounts():
-            members = [costs[amount.of(member)] for member in ensemble.members if amount.of(member) in costs]
             if amount.of(name) in found:
+                members = [costs[amount.of(member)] for member in ensemble.members]
+                taken = [scores.members for scores in found[amount.of(name)].scores.values()]
                 costs[amount.of(name)] = Cost(
                     training_seconds=sum(member.training_seconds for member in members),
                     epochs=sum(member.epochs for member in members),
-                    inference_ms=sum(member.inference_ms for member in members),
-                    model_mb=sum(member.model_mb for member in members),
+                    inference_ms=float(np.median([sum(members[i].inference_ms for i in run) for run in taken])),
+                    model_mb=float(np.median([sum(members[i].model_mb for i in run) for run in taken])),
                     training_coils=members[0].training_coils,
                 )
     return {name: costs[name] for name in found}

@@ -2,12 +2,13 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from flows.experiment.report import FIGURES, MARKDOWN, PAGE, write_report
+from flows.experiment.plots import names_of
+from flows.experiment.report import FIGURES, MARKDOWN, PAGE, markdown, write_report
 from flows.experiment.run import Prepared, prepare, results_of
 from flows.experiment.summary import Summary, summarise
 from tests.experiment.tiny import PLANT, spec_of
@@ -92,3 +93,38 @@ def test_an_experiment_that_trains_some_folds_only_is_whole_and_reported_on_its_
     assert "missing" not in found.text
     assert found.summary.figures["gold"].keys() == set(found.of.spec.subjects())
     assert {test.judging for test in found.summary.tests} == {"gold"}
+
+
+def test_one_fold_of_one_seed_is_said_to_tell_models_apart_and_not_methods(
+    done: Prepared, report: Reported, tmp_path: Path
+) -> None:
+    text = _reported(prepare(spec_of(train_folds=1), done.folder, PLANT), tmp_path).text
+    assert "1 of 2 folds trained, so not every coil has a model that judges it" in text
+    assert "p-values tell these trained models apart on more coils like these, not the methods" in text
+    assert "not the methods" not in report.text
+
+
+def test_the_pictures_of_a_gold_set_are_its_own_whatever_the_other_is_called(report: Reported) -> None:
+    late = replace(report.summary, figures={"gold": report.summary.figures["gold"]})
+    pictures = {name: name for judging in ("gold", "late-gold") for name in names_of(judging)}
+    text = markdown(report.of, late, pictures)
+    assert "(plots/f1-gold.svg)" in text
+    assert "late-gold" not in text
+
+
+def test_an_ensemble_that_has_no_threshold_is_told_beside_the_rest(done: Prepared, tmp_path: Path) -> None:
+    """Of 7 validation coils no bound on false alarms can be shown, which a plan would refuse of its models too."""
+    impossible = replace(done, spec=spec_of(base={"threshold": {"rule": "false_alarms", "most_false_alarms": 0.05}}))
+    found = _reported(impossible, tmp_path)
+    assert "The ensemble both is not possible: " in found.text
+    assert "OK coils cannot show that false alarms stay within 5.00%" in found.text
+    assert {"shallow", "rule"} == set(found.summary.figures["gold"])
+
+
+def test_an_ensemble_costs_the_members_it_took_and_the_training_of_all(done: Prepared, tmp_path: Path) -> None:
+    best = {"best": {"members": ["shallow", "rule"], "top_k": 1}, "both": {"members": ["shallow", "rule"]}}
+    costs = _reported(prepare(spec_of(ensembles=best), done.folder, PLANT), tmp_path).summary.costs
+    both = costs["shallow"].inference_ms + costs["rule"].inference_ms
+    assert costs["both"].inference_ms == pytest.approx(both)
+    assert costs["best"].inference_ms < both
+    assert costs["best"].training_seconds == costs["both"].training_seconds

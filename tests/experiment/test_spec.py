@@ -61,13 +61,13 @@ def test_the_repository_has_the_studys_tables_and_what_it_names_but_did_not_run(
     }
 
 
-def test_an_ensemble_whose_members_have_different_threshold_rules_is_a_union_or_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["mean", "union"])
+def test_an_ensemble_whose_members_have_different_threshold_rules_is_refused(tmp_path: Path, how: str) -> None:
     models = {"shallow": {"kind": "cnn3"}, "rule": {"kind": "rule", "threshold": {"rule": "costs"}}}
+    ensembles = {"both": {"members": ["shallow", "rule"], "combine": how}}
     with pytest.raises(SpecError, match=r"key ensembles\.both: .* shallow and rule have different ones") as caught:
-        read(tmp_path, {**TINY, "models": models})
+        read(tmp_path, {**TINY, "models": models, "ensembles": ensembles})
     assert "threshold in base" in caught.value.remedy
-    ensembles = {"both": {"members": ["shallow", "rule"], "combine": "union"}}
-    assert read(tmp_path, {**TINY, "models": models, "ensembles": ensembles}).ensembles["both"].combine == "union"
 
 
 def test_a_sweep_is_every_combination() -> None:

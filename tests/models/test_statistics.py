@@ -169,14 +169,20 @@ def test_the_corrected_t_test_widens_the_plain_one_by_the_overlap() -> None:
     plain = stats.ttest_1samp(differences, 0)
     t = plain.statistic / np.sqrt(1 + 10 * 900 / 3600)  # (1/J + 1/4) over 1/J
     got = corrected_t_test(differences, train_n=3600, test_n=900)
+    assert got is not None
     assert got.p_value == pytest.approx(2 * stats.t.sf(t, 9))
     assert got.difference == pytest.approx(0.03)
-    assert corrected_t_test(-differences, train_n=3600, test_n=900).p_value == got.p_value
+    mirrored = corrected_t_test(-differences, train_n=3600, test_n=900)
+    assert mirrored is not None
+    assert (mirrored.difference, mirrored.p_value) == (-got.difference, got.p_value)
 
 
-def test_splits_that_are_all_alike_are_certain() -> None:
-    assert corrected_t_test(np.zeros(5), train_n=8, test_n=2).p_value == 1
-    assert corrected_t_test(np.full(5, 0.1), train_n=8, test_n=2).p_value == 0
+def test_splits_that_all_differ_by_the_same_prove_nothing() -> None:
+    none = corrected_t_test(np.zeros(5), train_n=8, test_n=2)
+    assert none is not None
+    assert (none.difference, none.p_value) == (0.0, 1.0)
+    for splits in (2, 5):
+        assert corrected_t_test(np.full(splits, 0.1), train_n=8, test_n=2) is None
     with pytest.raises(ValueError, match="1 splits cannot be tested"):
         corrected_t_test(np.zeros(1), train_n=8, test_n=2)
 
