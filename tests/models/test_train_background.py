@@ -152,7 +152,8 @@ def test_an_anomaly_detector_is_trained_before_the_first_nok_coil(population: Po
     bundle = load_bundle(train_on(spec, ok, tmp_path / "m"), threads=1)
     metrics = bundle.manifest.metrics
     assert [metrics[name] for name in ("recall", "roc_auc", "mcc")] == [None, None, None]
-    validation = split(ok, validation_share=spec.validation_share, holdout_share=spec.holdout_share).validation
+    shares = {"validation_share": spec.validation_share, "holdout_share": spec.holdout_share}
+    validation = split(ok, **shares, needed=("OK",)).validation
     matrix = tensor_values(ok.batch)[validation]
     alarms = bundle.p_nok(matrix, np.zeros_like(matrix)) >= bundle.manifest.threshold
     assert alarms.mean() <= 0.3
