@@ -139,7 +139,7 @@ def sides_of(
 
 
 def ranks(p_nok: FloatArray) -> FloatArray:
-    """Ranks in (0, 1], so that scores of different scales can be swapped on a coil (Bandos, Rockette and Gur 2005)."""
+    """Ranks in (0, 1], so that scores of different scales can be swapped on a coil (Venkatraman and Begg 1996)."""
     found: FloatArray = rankdata(p_nok) / len(p_nok)
     return found
 

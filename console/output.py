@@ -1,7 +1,7 @@
 """Standard output for results, standard error for everything else."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.assess import JudgedCoil
+from models.evaluation import METRICS
 from schemas.rejects import Reject
 from schemas.verdicts import Label
 
@@ -25,6 +26,22 @@ _STYLE = {Label.OK: "green", Label.NOK: "bold red", Label.UNDECIDED: "yellow"}
 def print_json(value: dict[str, Any]) -> None:
     """One object on one line of standard output."""
     sys.stdout.write(orjson.dumps(value).decode() + "\n")
+
+
+def number(value: float | None) -> str:
+    """A metric for people, to three decimals."""
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def metrics_table(figures: Mapping[str, Any], *, title: str, caption: str | None = None) -> Table:
+    """Metrics with their intervals; `figures` as `Evaluation.as_json` gives them."""
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for name in ("metric", "value", "95% interval"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for name in METRICS:
+        bounds = figures["ci95"][name]
+        table.add_row(name, number(figures[name]), "" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}")
+    return table
 
 
 def verdict_json(coil: JudgedCoil) -> dict[str, Any]:

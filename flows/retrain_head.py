@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +31,7 @@ from models.features import FeatureCache, features
 from models.golden import golden_again
 from models.head_graph import backbone_digest, replace_head, with_features
 from models.heads import fit_head, head_log_odds
+from models.installed import installed_version
 from models.objectives_spec import ClassWeights, Threshold
 from models.scales import to_self_scale, to_self_spread
 from models.thresholds import chosen_threshold
@@ -228,18 +228,11 @@ def _write(
         "metrics": metrics.as_json(),
         "training": training,
         "parent": f"{before.name}@{before.version}",
-        "code_version": _version("coilflow"),
-        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "code_version": installed_version("coilflow"),
+        "libraries": {name: installed_version(name) for name in _LIBRARIES},
     }
     session = open_session(learnt.model, place=out / MODEL, threads=1)
     golden = golden_again(parent.bundle.golden, session)
     written = write_bundle(out, manifest=before.model_copy(update=changes), files={MODEL: learnt.model, GOLDEN: golden})
     load_bundle(out, threads=1).verify()
     return written
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "not installed"

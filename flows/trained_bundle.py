@@ -1,7 +1,6 @@
 """The bundle of a trained network: its graph, its weights, its canaries, and what it is and how good."""
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from flows.population import Population
 from models.bundle import GOLDEN, MODEL, OUTPUT, VERSION_DIGITS, WEIGHTS, load_bundle, sha256, write_bundle
 from models.evaluation import evaluate
 from models.export import to_onnx
+from models.installed import installed_version
 from models.network_spec import OPTIONS, family_of
 from models.networks import Network
 from models.networks.weights import state_bytes
@@ -91,8 +91,8 @@ def write_trained(
             device="cuda" if torch.cuda.is_available() else "cpu",  # as training chooses it
         ),
         parent=parent,
-        code_version=_version("coilflow"),
-        libraries={name: _version(name) for name in _LIBRARIES},
+        code_version=installed_version("coilflow"),
+        libraries={name: installed_version(name) for name in _LIBRARIES},
         files={},
     )
     golden = _golden(spec, population, coils, holdout, trained.network, trained.temperature)
@@ -165,10 +165,3 @@ def _without_dsn(told: dict[str, Any]) -> dict[str, Any]:
         else value
         for key, value in told.items()
     }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "not installed"

@@ -7,13 +7,13 @@ import typer
 from rich.table import Table
 
 from console.options import JsonOption, SourceArgument
-from console.output import RejectReport, out, print_json, progress
+from console.output import RejectReport, metrics_table, out, print_json, progress
 from flows.assess import Judged, assess
 from flows.evaluate import evaluate_source
 from flows.mapping import mapping_of
 from flows.serving import serving_ensemble
 from flows.sources.open import open_source
-from models.evaluation import METRICS, Evaluation
+from models.evaluation import Evaluation
 from schemas.errors import UsageError
 from schemas.settings import load_settings
 
@@ -60,15 +60,5 @@ def evaluate(
 
 def _table(evaluation: Evaluation) -> Table:
     where = f" at {evaluation.prevalence:.1%} NOK" if evaluation.prevalence is not None else ""
-    table = Table(title=f"{evaluation.n} labelled coils{where}, positive class NOK", title_justify="left")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    table.add_column("95% interval", justify="right")
-    for name in METRICS:
-        value, interval = evaluation.metrics[name], evaluation.ci95[name]
-        table.add_row(
-            name,
-            "undefined" if value is None else f"{value:.3f}",
-            "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}",
-        )
-    return table
+    title = f"{evaluation.n} labelled coils{where}, positive class NOK"
+    return metrics_table(evaluation.as_json(), title=title)

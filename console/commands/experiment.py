@@ -1,7 +1,6 @@
 """`coilflow experiment`: many models on the same folds, compared by statistics."""
 
 import shlex
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +8,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from console.extras import refuse_missing
 from console.options import JsonOption
-from console.output import err, out, print_json
+from console.output import err, number, out, print_json
 from flows.mapping import mapping_of
 from flows.serving import serving_ensemble
 from schemas.errors import UsageError
@@ -34,11 +34,7 @@ def experiment(
     as_json: JsonOption = False,
 ) -> int:
     """Train the runs of an experiment that are not done yet, and report on all of them."""
-    missing = [name for name in ("torch", "sklearn", "scipy", "joblib") if find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"experiments need {', '.join(missing)}, which is not installed", remedy="pip install 'coilflow[train]'"
-        )
+    refuse_missing("experiments need", ("torch", "sklearn", "scipy", "joblib"), extra="train")
     # torch is an optional extra
     from flows.experiment.coils import Plant  # noqa: PLC0415
     from flows.experiment.report import PAGE, write_report  # noqa: PLC0415
@@ -77,14 +73,10 @@ def experiment(
         for name, figures in by_subject.items():
             f1, auc, alarms = (figures.of[key] for key in ("f1_nok", "roc_auc", "alarms_a_day"))
             bounds = f"{f1.ci95[0]:.3f} to {f1.ci95[1]:.3f}" if f1.ci95 else ""
-            table.add_row(name, _number(f1.value), bounds, _number(auc.value), _number(alarms.value))
+            table.add_row(name, number(f1.value), bounds, number(auc.value), number(alarms.value))
         out.print(table)
     left = summary.planned - summary.done
     out.print(
         f"{summary.done} of {summary.planned} runs{f', {left} missing' if left else ''}; {report}, {PAGE} beside it"
     )
     return 0
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"

@@ -1,13 +1,13 @@
 """`coilflow models`: what can be done with an ensemble of models besides asking it."""
 
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from console.extras import refuse_missing
 from console.options import JsonOption
 from console.output import out, print_json, progress
 from flows.mapping import mapping_of
@@ -15,7 +15,6 @@ from flows.population import Population, from_source, simulated
 from flows.sources.open import open_source
 from models.ensemble import load_ensemble
 from schemas.coils import Limits
-from schemas.errors import UsageError
 from schemas.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -39,11 +38,7 @@ def int8(
     as_json: JsonOption = False,
 ) -> int:
     """Write the int8 form of an ensemble for the edge: smaller, faster, and compared with the original."""
-    missing = [name for name in ("onnx", "sklearn") if find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"an int8 form needs {', '.join(missing)}, which is not installed", remedy="pip install 'coilflow[retrain]'"
-        )
+    refuse_missing("an int8 form needs", ("onnx", "sklearn"), extra="retrain")
     from flows.int8 import int8_form  # noqa: PLC0415 - onnx and scikit-learn are optional extras
 
     settings = load_settings()

@@ -1,6 +1,5 @@
 """`coilflow train`: one model from a specification, or a new head for a model that there is."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,14 +7,14 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from console.extras import refuse_missing
 from console.options import JsonOption
-from console.output import err, out, print_json
+from console.output import err, metrics_table, number, out, print_json
 from flows.mapping import mapping_of
 from flows.population import from_source
 from flows.serving import serving_ensemble
 from flows.sources.open import open_source
 from models.bundle import load_bundle
-from models.evaluation import METRICS
 from models.spec import read_spec
 from schemas.bundles import BundleManifest
 from schemas.errors import UsageError
@@ -71,7 +70,7 @@ def train(
         out.print(f"{manifest.name} {manifest.version}, {manifest.training.weights}, in {folder}")
     else:
         figures = ", ".join(
-            f"{name} {_number(manifest.metrics[name])}" for name in ("accuracy", "precision", "recall", "f1", "roc_auc")
+            f"{name} {number(manifest.metrics[name])}" for name in ("accuracy", "precision", "recall", "f1", "roc_auc")
         )
         out.print(f"{manifest.name} {manifest.version} in {folder}")
         out.print(f"holdout of {manifest.metrics['n']} coils: {figures}; threshold {manifest.threshold:.3f}")
@@ -81,8 +80,7 @@ def train(
 def _from_specification(spec: Path, out_folder: Path | None) -> Path:
     settings = load_settings()
     read = read_spec(spec)
-    if find_spec("torch") is None:
-        raise UsageError("training needs torch, which is not installed", remedy="pip install 'coilflow[train]'")
+    refuse_missing("training needs", ("torch",), extra="train")
     from flows.train import train as train_model  # noqa: PLC0415 - torch is an optional extra
 
     target = out_folder or read.out or Path("runs") / read.name
@@ -100,11 +98,7 @@ def _from_specification(spec: Path, out_folder: Path | None) -> Path:
 
 
 def _new_head(parent: Path, source: str, target: Path, *, cache: Path | None, seed: int) -> Path:
-    missing = [name for name in ("onnx", "scipy", "sklearn") if find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"a new head needs {', '.join(missing)}, which is not installed", remedy="pip install 'coilflow[retrain]'"
-        )
+    refuse_missing("a new head needs", ("onnx", "scipy", "sklearn"), extra="retrain")
     from flows.retrain_head import retrain_head  # noqa: PLC0415 - as above
 
     settings = load_settings()
@@ -136,18 +130,5 @@ def _object(manifest: BundleManifest, folder: Path) -> dict[str, Any]:
 
 
 def _table(manifest: BundleManifest) -> Table:
-    found = manifest.metrics
-    title = f"holdout of {found['n']} of {manifest.training.coils} coils"
-    caption = f"NOK from {manifest.threshold:.3f}"
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    for name in ("metric", "value", "95% interval"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
-    for name in METRICS:
-        interval = found["ci95"][name]
-        bounds = "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
-        table.add_row(name, _number(found[name]), bounds)
-    return table
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+    title = f"holdout of {manifest.metrics['n']} of {manifest.training.coils} coils"
+    return metrics_table(manifest.metrics, title=title, caption=f"NOK from {manifest.threshold:.3f}")

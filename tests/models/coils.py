@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from models.bundle import GOLDEN, INPUT, MODEL, OUTPUT, write_bundle
 from schemas.bundles import BundleManifest, TrainingRecord
-from schemas.coils import CoilKey, Float32Array, Limits
+from schemas.coils import CoilKey, Float32Array, FloatArray, Limits
 from schemas.layout import MATRIX_SHAPE
 from schemas.matrices import Scale, matrix_batch
 
@@ -65,6 +65,20 @@ def write_mean_bundle(folder: Path, *, factor: float = -20.0, scale: Scale = "li
     """A bundle of `mean_model`; `off_by` is added to its golden outputs."""
     matrix = random_matrix(4, seed=9)
     expected = 1 / (1 + np.exp(-factor * matrix.mean(axis=(1, 2), dtype=np.float64))) + off_by
+    return write_plain_bundle(folder, mean_model(factor), matrix, expected, kind="mean", scale=scale)
+
+
+def write_plain_bundle(
+    folder: Path,
+    model: bytes,
+    matrix: Float32Array,
+    expected: FloatArray,
+    *,
+    kind: str,
+    scale: Scale,
+    spec: dict[str, object] | None = None,
+) -> Path:
+    """A bundle of any graph, whose canaries are these matrices with these outputs."""
     batch = batch_of(matrix, scale).append_column(OUTPUT, pa.array(expected))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, batch.schema) as writer:
@@ -72,16 +86,18 @@ def write_mean_bundle(folder: Path, *, factor: float = -20.0, scale: Scale = "li
     manifest = BundleManifest(
         name=folder.name,
         version="1",
-        kind="mean",
+        kind=kind,
         scale=scale,
         input_form="native_264x18",
         limits_version=LIMITS.version if scale == "limits" else None,
         threshold=0.5,
         metrics={},
-        training=TrainingRecord(source="none", coils=0, nok=0, data_digest="0" * 64, spec={}, seed=0, weights="none"),
+        training=TrainingRecord(
+            source="none", coils=0, nok=0, data_digest="0" * 64, spec=spec or {}, seed=0, weights="none"
+        ),
         code_version="0",
         libraries={},
         files={},
     )
-    write_bundle(folder, manifest=manifest, files={MODEL: mean_model(factor), GOLDEN: sink.getvalue().to_pybytes()})
+    write_bundle(folder, manifest=manifest, files={MODEL: model, GOLDEN: sink.getvalue().to_pybytes()})
     return folder
