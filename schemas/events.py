@@ -102,6 +102,7 @@ class CoilVerdict(_Data):
     members: tuple[MemberSaid, ...]
     observed: Share
     reasons: tuple[str, ...] = ()
+    review: tuple[str, ...] = ()  # why a person is asked to look at the coil; empty: nobody is
     supersedes: Name | None = None  # revision that this verdict replaces
     decided_at: AwareDatetime
 
@@ -235,6 +236,7 @@ def verdict_data(verdict: Verdict, *, decided_at: datetime) -> CoilVerdict:
             "members": [{"model": m.model, "version": m.version, "p_nok": m.p_nok} for m in verdict.members],
             "observed": verdict.observed,
             "reasons": verdict.reasons,
+            "review": verdict.review,
             "supersedes": verdict.supersedes,
             "decided_at": decided_at,
         }

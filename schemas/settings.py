@@ -15,6 +15,16 @@ from pydantic_settings import (
 
 from schemas.combine import Combine, PlainCombine
 from schemas.errors import UsageError
+from schemas.loop_settings import (
+    AlarmSettings,
+    DriftSettings,
+    PolicySettings,
+    PromotionSettings,
+    RetrainSettings,
+    ReviewSettings,
+    ScheduleSettings,
+    ScoreSettings,
+)
 from schemas.stream_settings import KafkaSettings, MqttSettings, StreamSettings, Webhook
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -52,6 +62,14 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     mqtt: MqttSettings = MqttSettings()
     stream: StreamSettings = StreamSettings()
+    review: ReviewSettings = ReviewSettings()
+    score: ScoreSettings = ScoreSettings()
+    drift: DriftSettings = DriftSettings()
+    policy: PolicySettings = PolicySettings()
+    retrain: RetrainSettings = RetrainSettings()
+    promotion: PromotionSettings = PromotionSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    alarms: AlarmSettings = AlarmSettings()
     webhooks: dict[str, Webhook] = {}  # by the name that a destination "webhook:NAME" gives
     plant_dsn: SecretStr | None = None  # PostgreSQL with the plant's own tables, for `assesscoil` and `opfeedback`
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None  # Prometheus endpoint of a service; None: none

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from schemas.coils import CoilKey, FloatArray
+
+Role = Literal["champion", "shadow"]  # of the ensemble that gave a verdict: a shadow's counts for nothing yet
 
 
 class Label(StrEnum):
@@ -96,3 +99,5 @@ class Verdict:
     observed: float  # share of the expected cells that were measured, 0..1
     reasons: tuple[str, ...] = ()
     supersedes: str | None = None  # revision that this one replaces
+    review: tuple[str, ...] = ()  # why a person is asked to look at the coil, as `code: detail`; empty: nobody is
+    review_probability: float | None = None  # that a coil such as this is asked for, 0..1; 1 where certain

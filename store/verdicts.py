@@ -14,12 +14,12 @@ from schemas.coils import CoilKey, Order, Truth
 from schemas.errors import StoreError
 from schemas.events import CoilVerdictEvent, verdict_data
 from schemas.rejects import LogPlace
-from schemas.verdicts import Label, MemberVote, Verdict
+from schemas.verdicts import Label, MemberVote, Role, Verdict
 from store.connection import Connection, finite_or_none, store_errors, utf8_fault
 from store.outbox_keys import coil_outbox_key, outbox_key, slot_of
 from store.queries import query
 
-CHAMPION = "champion"
+CHAMPION: Role = "champion"
 _EVENTS = uuid.UUID("5a0c1f0e-5c0e-5f6b-9d0a-6d5e0c011f10")  # namespace of our event ids
 
 
@@ -34,6 +34,7 @@ class Decided:
     truth: Truth | None
     rows_per_face: int | None = None  # as coil.ended promised, 0 where it promised none; None: no such event
     log: LogPlace | None = None  # the last message of the coil; None where it did not come from Kafka
+    role: Role = CHAMPION  # a shadow's verdict is stored, and neither counted nor announced
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +83,7 @@ class StoredVerdict:
     """A verdict as the database holds it."""
 
     verdict: Verdict
-    role: str
+    role: Role
     decided_at: datetime
 
     @classmethod
@@ -99,6 +100,8 @@ class StoredVerdict:
             observed=row["observed"],
             reasons=tuple(row["reasons"]),
             supersedes=row["supersedes"],
+            review=tuple(row["review"]),
+            review_probability=row["review_probability"],
         )
         return cls(verdict=verdict, role=row["role"], decided_at=row["decided_at"])
 
@@ -127,7 +130,7 @@ def verdict_parameters(
     Raises:
         StoreError: a value cannot be stored.
     """
-    rows = [_row(one, decided_at=decided_at, announce=bool(destinations)) for one in decided]
+    rows = [_row(one, decided_at=decided_at, announce=bool(destinations) and one.role == CHAMPION) for one in decided]
     return {
         "rows": _json(rows),
         "readings": [one.readings for one in decided],
@@ -153,12 +156,15 @@ def _row(one: Decided, *, decided_at: datetime, announce: bool) -> dict[str, Any
             if one.log
             else {}
         ),
+        "role": one.role,
         "label": verdict.label.value,
         "p_nok": finite_or_none(verdict.p_nok),
         "threshold": verdict.threshold,
         "ensemble_version": verdict.ensemble_version,
         "observed": verdict.observed,
         "reasons": verdict.reasons,
+        "review": verdict.review,
+        "review_probability": verdict.review_probability,
         "supersedes": verdict.supersedes,
         "members": [{"model": m.model, "version": m.version, "p_nok": m.p_nok} for m in verdict.members],
         "event_id": str(event_id(verdict)),

@@ -5,7 +5,7 @@ select * from coilflow.record_verdicts(%(rows)s::jsonb, %(readings)b::bytea[], %
 -- The verdict that stands; the latest, should there be several.
 select
     v.plant, v.coil_id, v.revision, v.role, v.label, v.p_nok, v.threshold, v.ensemble_version, v.observed, v.reasons,
-    v.supersedes, v.decided_at,
+    v.review, v.review_probability, v.supersedes, v.decided_at,
     coalesce(
         (select jsonb_agg(jsonb_build_object('model', a.model, 'version', a.version, 'p_nok', a.p_nok)
                           order by a.model, a.version)

@@ -1,0 +1,1 @@
+"""When: the policy that decides on retraining, the jobs, who leads, and the service."""
