@@ -48,11 +48,15 @@ class PolicySettings(_Group):
     least_agreement: _OpenShare = 0.75  # the plant's rule
     least_recall: _OpenShare = 0.6  # of NOK coils
     most_false_alarms: _OpenShare = 0.2  # of OK coils
-    alpha: _OpenShare = 0.2  # chance of a false trigger for a model exactly at a bound, over the horizon
+    feedback: Literal["alarms", "regardless"] = "alarms"  # what people label: alarms and reviews, or without regard to
+    # the verdict; decides whether a coil without a label counts as right or not at all
+    alpha: _OpenShare = 0.2  # chance of a false trigger for a model exactly at the bound on agreement, over the horizon
+    alpha_rates: _OpenShare = 0.1  # the same of a model at the bound on recall, and of one at that on false alarms
     horizon_coils: _Count = 600
     cooldown_h: _Hours = 24.0  # since the last attempt
     least_labelled: _Count = 50  # to learn from
     least_labelled_nok: _Count = 10
+    least_new_labelled: _Count = 20  # since the last attempt: from the same labels the same would be learnt
 
 
 class RetrainSettings(_Group):
