@@ -9,86 +9,19 @@ totals (Hájek 1971), and where not every question was answered, those who answe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from models.evaluation import RESAMPLES, interval
 from models.share_intervals import Total, weighted_share_interval, wilson_interval
-from schemas.coils import BoolArray, FloatArray
+from schemas.coils import BoolArray, FloatArray, IntArray
+from schemas.scores import ALL, UNKNOWN, Cells, Figure, Rates, Score, Slice, SliceKind, Stratum, Weighted
 
 TextArray = npt.NDArray[np.str_]
 _BINS = 10
 _TP, _FP, _FN, _TN = range(4)
 _OUTCOMES = ((True, True), (False, True), (True, False), (False, False))  # NOK, called NOK
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
-    """An estimate with its 95% interval; all None where nothing was seen that it could be estimated from."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-UNKNOWN = Figure(value=None, low=None, high=None)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rates:
-    """Shares in [0, 1]."""
-
-    agreement: Figure  # of coils
-    recall: Figure  # of NOK coils
-    false_alarms: Figure  # of OK coils
-    precision: Figure  # of coils called NOK
-
-
-class Cells(NamedTuple):
-    """Coils by what they were called and what they are, or what such coils stand for."""
-
-    tp: float
-    fp: float
-    fn: float
-    tn: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stratum:
-    """Coils that were asked for alike, of which alike many were answered."""
-
-    name: str
-    asked: int
-    answered: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Weighted:
-    """What the coils that were asked for, and answered, say of all coils."""
-
-    coils: int  # asked for and answered
-    stand_for: float  # estimated coils of the line
-    represented: float  # share of the line of whose stratum anything was answered
-    rates: Rates
-    calibration_error: Figure
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Score:
-    """How a model did on the coils of one slice."""
-
-    cells: Cells
-    rates: Rates
-    calibration_error: Figure
-    undecided: Figure
-    weighted: Weighted | None  # None: nothing was asked for and answered
-
-    @property
-    def evaluated(self) -> int:
-        """Coils that it was judged on."""
-        return int(sum(self.cells))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,8 +37,8 @@ class JudgedCoils:
     probability: FloatArray  # with which such a coil is asked for, in (0, 1]; NaN where it was not kept
     strata: TextArray  # within which all are alike likely to be answered
 
-    def take(self, which: BoolArray) -> "JudgedCoils":
-        """The coils marked."""
+    def take(self, which: BoolArray | IntArray) -> "JudgedCoils":
+        """The coils marked, bool [N], or at these places, int64."""
         return JudgedCoils(**{name: getattr(self, name)[which] for name in JudgedCoils.__slots__})
 
 
@@ -185,7 +118,8 @@ def response(coils: JudgedCoils) -> tuple[Stratum, ...]:
 def _weighted(coils: JudgedCoils, *, seed: int) -> Weighted | None:
     """As if drawn with the probability of being asked for times the stratum's share of answers."""
     chance = coils.probability.copy()
-    for stratum in response(coils):
+    strata = response(coils)
+    for stratum in strata:
         chance[coils.strata == stratum.name] *= stratum.answered / stratum.asked
     asked = _drawn(coils)
     used = asked & coils.answered
@@ -198,6 +132,7 @@ def _weighted(coils: JudgedCoils, *, seed: int) -> Weighted | None:
         coils=len(likely),
         stand_for=line,
         represented=heard / line,
+        strata=strata,
         rates=weighted_rates(taken.is_nok, taken.called_nok, likely),
         calibration_error=calibration_error(taken.p_nok, taken.is_nok, 1 / likely, seed=seed),
     )
@@ -235,13 +170,19 @@ def calibration_error(p_nok: FloatArray, is_nok: BoolArray, weight: FloatArray, 
     return Figure(value=error, low=max(0.0, 2 * error - high), high=max(0.0, 2 * error - low))
 
 
-def slices(groups: Mapping[str, TextArray]) -> dict[tuple[str, str], BoolArray]:
-    """Coils of each value of each group, bool [N] by group and value; those without a value are in none."""
-    return {
-        (group, value): values == value
+def slices(groups: Mapping[SliceKind, TextArray], size: int) -> dict[Slice, BoolArray]:
+    """Which of `size` coils each slice holds, bool [N]: all, and each value of each group.
+
+    Args:
+        groups: values [N] by group; a coil without a value, "", is in none of the group.
+        size: coils, N.
+    """
+    of_group = {
+        Slice(kind=group, value=value): values == value
         for group, values in groups.items()
         for value in sorted(set(values.tolist()) - {""})
     }
+    return {ALL: np.ones(size, dtype=bool), **of_group}
 
 
 def _figure(part: Total, rest: Total) -> Figure:

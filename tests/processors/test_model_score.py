@@ -9,11 +9,7 @@ from hypothesis import strategies as st
 
 from models.share_intervals import wilson_interval
 from processors.model_score import (
-    UNKNOWN,
-    Cells,
-    Figure,
     JudgedCoils,
-    Stratum,
     calibration_error,
     cells_of,
     plain_rates,
@@ -22,6 +18,7 @@ from processors.model_score import (
     slices,
     weighted_rates,
 )
+from schemas.scores import ALL, UNKNOWN, Cells, Figure, Slice, Stratum
 
 COILS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40)
 
@@ -173,16 +170,15 @@ def test_the_calibration_error_is_the_gap_of_each_bin_by_its_coils() -> None:
     is_nok = np.repeat([False, True, True, False], [8, 2, 6, 4])
     figure = calibration_error(p_nok, is_nok, np.ones(20))
     assert figure.value == pytest.approx((0.1 + 0.3) / 2)
-    assert figure.low is not None
-    assert figure.high is not None
-    assert 0 <= figure.low <= figure.value <= figure.high
+    assert 0 <= (figure.low or 0.0) <= (figure.value or 0.0) <= (figure.high or 0.0)
     doubled = calibration_error(p_nok, is_nok, np.repeat([1.0, 3.0], 10))
     assert doubled.value == pytest.approx((0.1 + 3 * 0.3) / 4)
 
 
 def test_every_value_of_a_group_is_a_slice_and_none_is_none() -> None:
-    found = slices({"material": np.array(["DX51D+Z", "", "S250GD+Z", "DX51D+Z"])})
+    found = slices({"material": np.array(["DX51D+Z", "", "S250GD+Z", "DX51D+Z"])}, 4)
     assert {key: which.tolist() for key, which in found.items()} == {
-        ("material", "DX51D+Z"): [True, False, False, True],
-        ("material", "S250GD+Z"): [False, False, True, False],
+        ALL: [True, True, True, True],
+        Slice(kind="material", value="DX51D+Z"): [True, False, False, True],
+        Slice(kind="material", value="S250GD+Z"): [False, False, True, False],
     }
