@@ -41,9 +41,17 @@ class NotOwnerError(StoreError):
     """Another worker owns a partition now: what this one holds of it is out of date, and nothing of it was stored."""
 
 
+class NotLeaderError(StoreError):
+    """Another scheduler leads now, or this run was given up: nothing of it was stored."""
+
+
 class BrokerError(CoilflowError):
     """A Kafka or MQTT broker cannot be reached, or refused."""
 
 
 class LogError(CoilflowError):
     """The log is not what the database knows of it, or is not there: reading on would lose coils."""
+
+
+class RegistryError(StoreError):
+    """A change of what serves was refused, for the reason that it says: nothing was changed."""

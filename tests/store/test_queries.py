@@ -51,7 +51,9 @@ def test_no_module_holds_sql(path: Path) -> None:
 
 
 def test_remedies_of_the_store_quote_commands_that_exist() -> None:
-    known = {command.callback.__name__ for command in build_app([]).registered_commands if command.callback}
+    app = build_app([])
+    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    known |= {group.name for group in app.registered_groups}
     quoted = {
         command
         for path in sources("store")

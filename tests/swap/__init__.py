@@ -1,0 +1,1 @@
+"""Promises of the hot swap: nothing lost, doubled or mixed, and nothing broken serves."""
