@@ -1,0 +1,1 @@
+"""Scores and drift checks on a real PostgreSQL."""
