@@ -18,6 +18,13 @@ _STOOD_STILL = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.T
 CONNECT_TIMEOUT_S = 5
 # A server that vanished behind a broken network is noticed within half a minute, and not after two hours.
 _ALIVE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "25000"}
+# For a session that holds locks others wait for, silence is noticed in about ten seconds.
+WATCHED = {
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
 _SECRETS = ("password", "sslpassword")
 _REACH_REMEDY = "start the server or correct the DSN (yours, or COILFLOW_DATABASE_DSN), then run `coilflow doctor`"
 

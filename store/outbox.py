@@ -17,8 +17,7 @@ from store.queries import query
 BATCH_ROWS = 1000  # at once to one destination: what is lost in a kill is repeated
 BATCH_BYTES = 8 * 1024 * 1024  # of them, except where the first alone is larger: dead letters can be
 _ROWS_PER_SLOT = 64  # at least, of one slot in one batch
-_PRUNED_ROWS = 1000  # in one statement, so that no lock is held for long
-RETENTION_S = 7 * 86_400.0  # published rows stay as long as a week of Kafka: they answer "was it sent?"
+PRUNED_ROWS = 1000  # in one statement, so that no lock is held for long
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,15 +177,14 @@ def backlog(connection: Connection) -> dict[str, Backlog]:
     }
 
 
-def prune_outbox(connection: Connection) -> bool:
-    """Delete a piece of what was published longer ago than `RETENTION_S`.
+def prune_outbox(connection: Connection, *, before: datetime) -> int:
+    """Delete a piece of what was published before then, `PRUNED_ROWS` at most.
 
     Returns:
-        Whether there may be more of it.
+        How many rows; fewer than `PRUNED_ROWS` where there are no more.
 
     Raises:
         StoreError: the database refused.
     """
-    parameters = {"retention_s": RETENTION_S, "rows": _PRUNED_ROWS}
     with store_errors("delete what was published long ago"):
-        return connection.execute(query("prune_outbox"), parameters).rowcount == _PRUNED_ROWS
+        return connection.execute(query("prune_outbox"), {"before": before, "rows": PRUNED_ROWS}).rowcount

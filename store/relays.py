@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from psycopg.conninfo import make_conninfo
 
 from schemas.errors import StoreUnavailableError
-from store.connection import Connection, connect, parameters_of, store_errors
+from store.connection import WATCHED, Connection, connect, parameters_of, store_errors
 from store.outbox_keys import SLOTS
 from store.queries import query
 
@@ -17,13 +17,6 @@ _LOCKS = 1_756_741_366  # class of the advisory locks: CRC-32 of "coilflow.outbo
 _MEMBERSHIP = SLOTS  # number of the lock that every relay shares; a slot's lock has the slot's number
 # A relay that is frozen (SIGSTOP, a paused machine) keeps its session open: its kernel answers for it.
 FROZEN_AFTER_S = 20.0
-# The machine at the other end is given up after about ten seconds of silence, from this end as from the server's.
-_KEEPALIVES = {
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-}
 
 
 @contextmanager
@@ -36,7 +29,7 @@ def relay_session(dsn: str) -> Iterator[Connection]:
     Raises:
         StoreError: the database cannot be reached or refused.
     """
-    conninfo = make_conninfo("", **{**_KEEPALIVES, **parameters_of(dsn)})
+    conninfo = make_conninfo("", **{**WATCHED, **parameters_of(dsn)})
     with connect(conninfo, application_name="coilflow outbox relay") as connection:
         with store_errors("join the relays of the outbox"):
             connection.execute(query("join_relays"), {"class": _LOCKS, "membership": _MEMBERSHIP})

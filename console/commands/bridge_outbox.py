@@ -24,6 +24,7 @@ def outbox(
     """Announce verdicts to Kafka, MQTT and webhooks until stopped; start as many as you like."""
     # Imported here: the other commands need no broker's client.
     from flows.observe import configure_logging, serve_metrics  # noqa: PLC0415
+    from flows.outbox.pace import Pace  # noqa: PLC0415
     from flows.outbox.publish import open_publisher  # noqa: PLC0415
     from flows.outbox.relay import Relay  # noqa: PLC0415
     from store.connection import connect, describe  # noqa: PLC0415
@@ -48,6 +49,7 @@ def outbox(
             dsn,
             destinations=frozenset(settings.destinations),
             open_publisher=partial(open_publisher, settings=settings),
+            pace=Pace(keep_s=settings.schedule.outbox_days * 86_400),
         )
         _log.info("the relay runs", database=describe(dsn), destinations=settings.destinations, mode=settings.mode)
         relay.run(stop)

@@ -18,6 +18,7 @@ class Pace:
     look_s: float = 1.0  # between two looks for destinations that are new
     count_s: float = 5.0  # between two counts of what waits: they read the whole queue
     prune_s: float = 60.0
+    keep_s: float = 7 * 86_400.0  # published rows stay as long as a week of Kafka: they answer "was it sent?"
     first_retry_s: float = 0.25
     longest_retry_s: float = 15.0
     most_attempts: int = 8  # of a row that its destination refuses: about half a minute, then it is set aside

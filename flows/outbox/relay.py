@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -16,7 +17,7 @@ from flows.outbox.pace import Pace
 from flows.outbox.slots import Slots, keep_slots
 from schemas.errors import BrokerError, CoilflowError, StoreError
 from store.connection import Connection, connect
-from store.outbox import backlog, prune_outbox, waiting_destinations
+from store.outbox import PRUNED_ROWS, backlog, prune_outbox, waiting_destinations
 
 _APPLICATION = "coilflow outbox"
 _MOST_DESTINATIONS = 64  # threads; more are not started
@@ -177,5 +178,6 @@ class _Due:
             show_backlog(backlog(connection), known)
         if now_s >= self._prune_at_s:
             self._prune_at_s = now_s + self._pace.prune_s
-            while prune_outbox(connection) and not stop.is_set():
+            before = datetime.now(UTC) - timedelta(seconds=self._pace.keep_s)
+            while prune_outbox(connection, before=before) == PRUNED_ROWS and not stop.is_set():
                 pass

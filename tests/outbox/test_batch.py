@@ -1,6 +1,7 @@
 """A batch goes out in order, and what is marked was acknowledged."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -159,8 +160,9 @@ def test_published_rows_are_deleted_after_their_time_and_waiting_ones_never(conn
     batch_of(connection, Memory())
     announce(connection, "2")
     connection.execute("update coilflow.outbox set created_at = now() - interval '1 year'")
-    assert not prune_outbox(connection)
+    week_ago = datetime.now(UTC) - timedelta(days=7)
+    assert prune_outbox(connection, before=week_ago) == 0
     assert connection.execute("select count(*) as n from coilflow.outbox").fetchone() == {"n": 2}
     connection.execute("update coilflow.outbox set published_at = now() - interval '8 days' where published_at < now()")
-    assert not prune_outbox(connection)
+    assert prune_outbox(connection, before=week_ago) == 1
     assert connection.execute("select key from coilflow.outbox").fetchall() == [{"key": "linz/2"}]

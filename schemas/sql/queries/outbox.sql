@@ -80,7 +80,7 @@ group by destination;
 delete from coilflow.outbox
 where outbox_id in (
     select outbox_id from coilflow.outbox
-    where published_at < now() - %(retention_s)s * interval '1 second'
+    where published_at < %(before)s
     order by published_at
     limit %(rows)s
     for update skip locked
