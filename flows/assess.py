@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from flows.matrices import CoilRecord, read_blocks
 from flows.sources.source import Source
 from processors.decide import decide
+from processors.review import ask_for_review
 from processors.score import Scorer, score
 from schemas.coils import Float32Array, Truth
 from schemas.matrices import keys_of, tensor_values
@@ -73,7 +74,7 @@ def assess(source: Source, ensemble: Scorer, settings: Settings, *, records: boo
             row = row_of[verdict.key, verdict.revision]
             coils.append(
                 JudgedCoil(
-                    verdict=verdict,
+                    verdict=ask_for_review(verdict, settings.review),
                     truth=truth[row],
                     matrix=matrix[row],
                     length_m=length_m[row],

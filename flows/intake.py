@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from store.inbox import InboxEvent, store_events
 
 FEEDBACK = "operator.feedback"
 LONGEST_ID, LONGEST_SOURCE = 200, 400  # bytes: with plant and coil they are a key of the database
+MOST_AHEAD = timedelta(minutes=5)  # of a sender's clock: later is no time at which anything was said
 _BLANK = " \t\r\n"
 
 
@@ -76,13 +78,14 @@ def split_batch(body: bytes) -> tuple[Message, ...] | str:
     return tuple(found) if closed == len(text) else "the batch goes on after its end"
 
 
-def read_event(message: Message, *, decode: Decoder, place: str) -> Item:
+def read_event(message: Message, *, decode: Decoder, place: str, now: datetime) -> Item:
     """Read one event and hold it against its contract.
 
     Args:
         message: as it came.
         decode: of chunk events.
         place: where it came in, for a dead letter.
+        now: the receiver's time, with its zone.
     """
     line = structured_line(message.value, message.headers)
     original = line if message.headers else message.value
@@ -105,7 +108,7 @@ def read_event(message: Message, *, decode: Decoder, place: str) -> Item:
         )
 
     if envelope.get("type") == FEEDBACK:
-        feedback = read_feedback(line)
+        feedback = read_feedback(line, now=now)
         return feedback if isinstance(feedback, Feedback) else refused(None, *feedback)
     decoded = decode(message.value, message.headers)
     if isinstance(decoded, EventFault):
@@ -128,8 +131,13 @@ def read_event(message: Message, *, decode: Decoder, place: str) -> Item:
     )
 
 
-def read_feedback(line: bytes) -> Feedback | tuple[str, str]:
-    """Read an `operator.feedback` event in structured JSON; else (error, remedy)."""
+def read_feedback(line: bytes, *, now: datetime) -> Feedback | tuple[str, str]:
+    """Read an `operator.feedback` event in structured JSON; else (error, remedy).
+
+    Args:
+        line: the event.
+        now: the receiver's time, with its zone: nobody said anything more than `MOST_AHEAD` after it.
+    """
     remedy = f"compare it with schemas/examples/{FEEDBACK}.json"
     try:
         event = EVENT.validate_json(line)
@@ -140,6 +148,9 @@ def read_feedback(line: bytes) -> Feedback | tuple[str, str]:
     data = event.data
     if data.from_m is not None and data.to_m is not None and data.from_m > data.to_m:
         return f"an {FEEDBACK} event is wrong: from_m {data.from_m:g} lies past to_m {data.to_m:g}", remedy
+    ahead = future_fault(data.given_at, now=now)
+    if ahead is not None:
+        return ahead
     unnamed = _identity_fault(event.id, event.source)
     return unnamed or Feedback(
         key=CoilKey(plant=data.plant, coil_id=data.coil_id),
@@ -155,11 +166,34 @@ def read_feedback(line: bytes) -> Feedback | tuple[str, str]:
         note=data.note,
         operator=data.operator,
         corrects=data.corrects,
+        settles=data.settles,
     )
 
 
-def take_in(connection: Connection, items: Sequence[Item], settings: Settings) -> tuple[Fate, ...]:
+def future_fault(given_at: datetime, *, now: datetime) -> tuple[str, str] | None:
+    """Why a time at which something is said to have been said cannot be: (error, remedy), None where it can.
+
+    A later word replaces an earlier one, so one from the future would stand against all that is said until then.
+    """
+    if given_at <= now + MOST_AHEAD:
+        return None
+    return (
+        f"the feedback was given at {given_at.isoformat()}, which is yet to come: "
+        f"it is {now.isoformat(timespec='seconds')}",
+        "correct the sender's clock or its time zone, then send it again",
+    )
+
+
+def take_in(
+    connection: Connection, items: Sequence[Item], settings: Settings, *, now: datetime | None = None
+) -> tuple[Fate, ...]:
     """Store events, feedback and dead letters in one transaction; what was stored before is told and changes nothing.
+
+    Args:
+        connection: on a database of this version.
+        items: as `read_event` gave them.
+        settings: rules of the stream.
+        now: when feedback came, with its time zone; None: now, by the database's clock.
 
     Raises:
         StoreError: the database refused; nothing is stored then, and the same items may be given again.
@@ -168,8 +202,9 @@ def take_in(connection: Connection, items: Sequence[Item], settings: Settings) -
     said = [item for item in items if isinstance(item, Feedback)]
     with store_errors(f"take {len(items)} events in"), connection.transaction():
         new_chunks = iter(store_events(connection, chunks, settings.stream))
-        new_said = iter(record_feedback(connection, said))
-        record_dead_letters(connection, [item.reject for item in items if isinstance(item, Refused)])
+        new_said = iter(record_feedback(connection, said, received_at=now))
+        refused = [item.reject for item in items if isinstance(item, Refused)]
+        record_dead_letters(connection, refused, announce=settings.mode == "announce" and bool(settings.destinations))
 
     def fate(item: Item) -> Fate:
         if isinstance(item, Refused):

@@ -10,6 +10,7 @@ from processors.chunks import coils_from_events, fragment
 from processors.decide import decide
 from processors.normalize import normalize
 from processors.open_coils import OpenCoil
+from processors.review import ask_for_review
 from processors.score import Scorer, score
 from schemas.coils import CoilHeader, CoilKey
 from schemas.errors import CoilflowError
@@ -111,7 +112,8 @@ def _judge_whole(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -
     for verdict in decided.verdicts:
         row = row_of[verdict.key]
         header = assembled.coils.headers[row]
-        done.append(_decided(verdict, header, readings_of(assembled.coils, row), by_key[verdict.key]))
+        asked = ask_for_review(verdict, settings.review)
+        done.append(_decided(asked, header, readings_of(assembled.coils, row), by_key[verdict.key]))
     refused = assembled.rejects + normalized.rejects + scored.rejects + decided.rejects
     return Outcome(decided=tuple(done), rejects=tuple(_with_messages(reject, by_key) for reject in refused))
 
@@ -153,5 +155,6 @@ def _fragment(one: DueCoil, ensemble: Scorer, settings: Settings) -> Decided | N
         observed=0.0,
         reasons=batch.headers[0].reasons,
     )
-    decided = _decided(verdict, batch.headers[0], readings_of(batch, 0), one)
+    asked = ask_for_review(verdict, settings.review)
+    decided = _decided(asked, batch.headers[0], readings_of(batch, 0), one)
     return replace(decided, order=order)

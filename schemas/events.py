@@ -121,6 +121,7 @@ class OperatorFeedback(_Data):
     note: Text | None = None
     operator: Name | None = None
     corrects: Name | None = None  # id of the earlier feedback event
+    settles: bool = False  # ends a dispute: what other voices said before no longer counts against it
     given_at: AwareDatetime
 
 

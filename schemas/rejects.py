@@ -6,7 +6,7 @@ from typing import Literal
 
 from schemas.coils import CoilKey
 
-Step = Literal["consume", "decode", "assemble", "normalize", "score", "decide", "store"]
+Step = Literal["consume", "decode", "assemble", "normalize", "score", "decide", "store", "feedback"]
 
 
 Headers = Sequence[tuple[str, bytes]]  # of a message, in their order

@@ -1,6 +1,7 @@
 """Dead letters: what got no verdict, kept with its original bytes."""
 
 import hashlib
+import uuid
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,10 @@ from psycopg.rows import DictRow
 from schemas.coils import CoilKey
 from schemas.rejects import LogPlace, Reject
 from store.connection import Connection, store_errors
+from store.outbox_keys import coil_outbox_key, outbox_key, slot_of
 from store.queries import query
+
+_EVENTS = uuid.UUID("5a0c1f0e-5c0e-5f6b-9d0a-6d5e0c011f11")  # namespace of their events' ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +120,7 @@ def mark_replayed(connection: Connection, dead_letter_id: int) -> None:
         connection.execute(query("mark_replayed"), {"dead_letter_id": dead_letter_id})
 
 
-def record_dead_letters(connection: Connection, rejects: Sequence[Reject]) -> Kept:
+def record_dead_letters(connection: Connection, rejects: Sequence[Reject], *, announce: bool = False) -> Kept:
     """Keep rejects, in one statement; a second run over the same source repeats nothing.
 
     A coil that a reject names, and that has no verdict, is then in state `dead_lettered`.
@@ -125,6 +129,7 @@ def record_dead_letters(connection: Connection, rejects: Sequence[Reject]) -> Ke
         connection: on a database of this version; inside `connection.transaction()` it joins that transaction.
         rejects: as the processors gave them. Signs that PostgreSQL cannot keep (NUL, lone surrogates) are shown
             escaped in the texts; the original bytes stay as they came.
+        announce: also send those that came from Kafka to their topic's own dead-letter topic.
 
     Raises:
         StoreError: the database refused; nothing of the batch is kept then.
@@ -132,7 +137,7 @@ def record_dead_letters(connection: Connection, rejects: Sequence[Reject]) -> Ke
     if not rejects:
         return Kept(new=0, repeated=0)
     parameters = {
-        "rows": orjson.dumps([dead_letter_row(reject) for reject in rejects]).decode(),
+        "rows": orjson.dumps([dead_letter_row(reject, announce=announce) for reject in rejects]).decode(),
         "originals": [reject.original for reject in rejects],
     }
     with store_errors(f"keep {len(rejects)} dead letters"):
@@ -151,11 +156,16 @@ def fingerprint(reject: Reject) -> str:
     return digest.hexdigest()
 
 
-def dead_letter_row(reject: Reject) -> dict[str, Any]:
-    """What `record_dead_letters` and `commit_log` take of a reject, less its original bytes."""
+def dead_letter_row(reject: Reject, *, announce: bool) -> dict[str, Any]:
+    """What `record_dead_letters` and `commit_log` take of a reject, less its original bytes.
+
+    Args:
+        reject: as a processor gave it.
+        announce: with what its topic's dead-letter topic needs, where it came from Kafka.
+    """
     # A coil without an id cannot be one of ours: its reject belongs to no coil.
     key = reject.key if reject.key and reject.key.plant and reject.key.coil_id else None
-    return {
+    row = {
         "fingerprint": fingerprint(reject),
         "plant": _storable(key.plant) if key else None,
         "coil_id": _storable(key.coil_id) if key else None,
@@ -165,6 +175,19 @@ def dead_letter_row(reject: Reject) -> dict[str, Any]:
         "place": _storable(reject.place),
         "whole_coil": reject.whole_coil,
         **_log_columns(reject),
+    }
+    return row | _announced(reject, row["fingerprint"]) if announce else row
+
+
+def _announced(reject: Reject, letter: str) -> dict[str, Any]:
+    if reject.log is None:
+        return {}
+    key = coil_outbox_key(reject.key) if reject.key else outbox_key(reject.log.topic, str(reject.log.partition))
+    return {
+        "destination": f"kafka:{reject.log.topic}.dead-letter",
+        "event_id": str(uuid.uuid5(_EVENTS, letter)),
+        "key": key,
+        "slot": slot_of(key),
     }
 
 

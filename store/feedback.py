@@ -30,6 +30,7 @@ class Feedback:
     note: str | None = None
     operator: str | None = None
     corrects: str | None = None  # id of the earlier event that it corrects
+    settles: bool = False  # what other voices said before no longer counts against it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,14 +42,17 @@ class LatestFeedback:
     note: str | None
 
 
-def record_feedback(connection: Connection, feedback: Sequence[Feedback]) -> tuple[bool, ...]:
+def record_feedback(
+    connection: Connection, feedback: Sequence[Feedback], *, received_at: datetime | None = None
+) -> tuple[bool, ...]:
     """Store what operators said, in one statement; the same event a second time changes nothing.
 
-    The coil need not be known. A correction supersedes the event that it names, where that one is stored.
+    The coil need not be known. A correction supersedes the event that it names, also where that one comes later.
 
     Args:
         connection: on a database of this version; inside `connection.transaction()` it joins that transaction.
         feedback: in the order in which it was said.
+        received_at: when it came, with a time zone; None: now, by the database's clock.
 
     Returns:
         For each piece whether it is new.
@@ -60,18 +64,20 @@ def record_feedback(connection: Connection, feedback: Sequence[Feedback]) -> tup
         return ()
     with store_errors(f"record {len(feedback)} pieces of feedback"):
         rows = orjson.dumps([_row(one) for one in feedback]).decode()
-        new = {row["nth"] for row in connection.execute(query("record_feedback"), {"rows": rows})}
+        parameters = {"rows": rows, "received_at": received_at}
+        new = {row["nth"] for row in connection.execute(query("record_feedback"), parameters)}
     return tuple(nth in new for nth in range(1, len(feedback) + 1))
 
 
-def latest_feedback(connection: Connection, key: CoilKey) -> LatestFeedback | None:
-    """What was said last of a coil, whoever said it; None where nobody said anything.
+def latest_feedback(connection: Connection, key: CoilKey, *, source: str | None = None) -> LatestFeedback | None:
+    """What was said last of a coil, by a source or whoever said it; None where nothing was said.
 
     Raises:
         StoreError: the database refused.
     """
+    parameters = {"plant": key.plant, "coil_id": key.coil_id, "source": source}
     with store_errors(f"read the feedback on coil {key.coil_id!r}"):
-        row = connection.execute(query("latest_feedback"), {"plant": key.plant, "coil_id": key.coil_id}).fetchone()
+        row = connection.execute(query("latest_feedback"), parameters).fetchone()
     return None if row is None else LatestFeedback(**row)
 
 

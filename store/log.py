@@ -1,6 +1,5 @@
 """The log's positions and what was made of the log, moved together under the owner's epoch."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +15,11 @@ from schemas.events import CoilWarningEvent
 from schemas.rejects import Reject
 from store.connection import Connection, store_errors
 from store.deadletters import dead_letter_row
-from store.outbox_keys import coil_outbox_key, outbox_key, slot_of
+from store.outbox_keys import outbox_key, slot_of
 from store.queries import query
 from store.verdicts import Decided, verdict_parameters
 
 _FENCED = "CF001"  # raised by coilflow.commit_log
-_DEAD_LETTERS = uuid.UUID("5a0c1f0e-5c0e-5f6b-9d0a-6d5e0c011f11")  # namespace of their events' ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +187,7 @@ def commit_log(
         ),
         "opened": _json([{"plant": key.plant, "coil_id": key.coil_id} for key in batch.opened]),
         **verdict_parameters(batch.decided, decided_at=decided_at, destinations=destinations),
-        "dead": _json([_dead_row(reject, announce=bool(destinations)) for reject in batch.rejects]),
+        "dead": _json([dead_letter_row(reject, announce=bool(destinations)) for reject in batch.rejects]),
         "originals": [reject.original for reject in batch.rejects],
         "parked": _json(
             [
@@ -229,19 +227,6 @@ def _stored(row: DictRow) -> StoredCoil:
         revision=row["revision"],
         readings=row["readings"],
     )
-
-
-def _dead_row(reject: Reject, *, announce: bool) -> dict[str, Any]:
-    row = dead_letter_row(reject)
-    if reject.log is None or not announce:
-        return row
-    key = coil_outbox_key(reject.key) if reject.key else outbox_key(reject.log.topic, str(reject.log.partition))
-    return row | {
-        "destination": f"kafka:{reject.log.topic}.dead-letter",
-        "event_id": str(uuid.uuid5(_DEAD_LETTERS, row["fingerprint"])),
-        "key": key,
-        "slot": slot_of(key),
-    }
 
 
 def _warning_rows(warning: CoilWarningEvent, destinations: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """`POST /api/v1/events`: one event or many, structured, batched or binary (CloudEvents 1.0, HTTP binding)."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote, unquote_to_bytes
 
@@ -47,13 +48,13 @@ async def post_events(request: Request) -> JSONResponse:
 
 
 def _take_in(service: Service, body: bytes, request: Request) -> JSONResponse:
-    messages = _messages(body, request)
+    messages, now = _messages(body, request), datetime.now(UTC)
     whole = isinstance(messages, str)
     items = (
         (_refused_whole(body, messages),)
         if isinstance(messages, str)
         else tuple(
-            read_event(message, decode=service.decode, place=_place(n, len(messages)))
+            read_event(message, decode=service.decode, place=_place(n, len(messages)), now=now)
             for n, message in enumerate(messages, start=1)
         )
     )

@@ -10,14 +10,14 @@ import psycopg
 
 from flows.assess import assess
 from flows.inbox import InboxJudge
-from flows.intake import Message, read_event
+from flows.intake import Item, Message, read_event
 from flows.mapping import mapping_of
 from flows.mqtt.requests import (
     AssessRequest,
     FeedbackRequest,
-    aware,
     derived_id,
     ended_event,
+    plant_time,
     read_assess,
     read_opfeedback,
 )
@@ -117,7 +117,7 @@ class Desk:
                 error = f"coil {key.coil_id} of plant {key.plant} is not to be found in {where} received"
                 remedy = "write its readings first and set COILFLOW_PLANT_DSN, or send its events, then send this again"
                 return _refuse(connection, topic, payload, error, remedy, key=key, step="assemble")
-            event = read_event(Message(value=payload), decode=self.decode, place=f"mqtt {topic}") if is_event else None
+            event = self._event(payload) if is_event else None
             if not isinstance(event, InboxEvent):
                 source, event_id, line = ended_event(key, topic)
                 event = InboxEvent(key=key, source=source, event_id=event_id, is_start=False, is_end=True, event=line)
@@ -125,41 +125,47 @@ class Desk:
         self.judge.wake()
         return "applied" if new else "duplicate"
 
+    def _event(self, payload: bytes) -> Item:
+        place = f"mqtt {self.settings.mqtt.assess_topic}"
+        return read_event(Message(value=payload), decode=self.decode, place=place, now=datetime.now(UTC))
+
     def _feedback(self, connection: Connection, payload: bytes) -> Fate:
         topic = self.settings.mqtt.feedback_topic
-        said = read_opfeedback(payload)
+        now = datetime.now(UTC)
+        said = read_opfeedback(payload, now=now)
         if isinstance(said, FeedbackRequest):
-            found = self._written(said) if said.label is None else None
+            found = self._written(said, now) if said.label is None else None
             if isinstance(found, tuple) and found and isinstance(found[0], str):
                 return _refuse(connection, topic, payload, *found)
             with store_errors("record feedback"), connection.transaction():
-                rows = found if found is not None else tuple(self._said_now(connection, said))
+                rows = found if found is not None else tuple(self._said_now(connection, said, now))
                 new = record_feedback(connection, [row for row in rows if isinstance(row, Feedback)])
             return "applied" if any(new) else "duplicate"
         if not isinstance(said, Feedback):
             return _refuse(connection, topic, payload, *said)
         return "applied" if any(record_feedback(connection, [said])) else "duplicate"
 
-    def _said_now(self, connection: Connection, said: FeedbackRequest) -> Iterator[Feedback]:
+    def _said_now(self, connection: Connection, said: FeedbackRequest, now: datetime) -> Iterator[Feedback]:
         """A payload has neither id nor time: one that repeats what stands says nothing new, else it follows it.
 
         So a message that comes twice is one row, and an operator may say OK, NOK and OK again.
         """
         key = CoilKey(plant=said.plant or self.settings.plant, coil_id=said.coil_id)
-        latest = latest_feedback(connection, key)
+        source = f"/mqtt/{self.settings.mqtt.feedback_topic}"
+        latest = latest_feedback(connection, key, source=source)
         if said.label is None or (latest and (latest.label, latest.note) == (said.label, said.note)):
             return
         before = str(latest.feedback_id) if latest else ""
         yield Feedback(
             key=key,
-            source=f"/mqtt/{self.settings.mqtt.feedback_topic}",
+            source=source,
             event_id=derived_id(key, said.label, said.note or "", before),
             label=said.label,
             note=said.note,
-            given_at=datetime.now(UTC),
+            given_at=now,
         )
 
-    def _written(self, said: FeedbackRequest) -> tuple[Feedback, ...] | tuple[str, str]:
+    def _written(self, said: FeedbackRequest, now: datetime) -> tuple[Feedback, ...] | tuple[str, str]:
         """What the plant's table `feedback` has of the coil; (error, remedy) where it has nothing."""
         if self.settings.plant_dsn is None:
             return (
@@ -186,7 +192,7 @@ class Desk:
                 event_id=derived_id(key, label, row.note or "", row.ts.isoformat() if row.ts else ""),
                 label=label,
                 note=row.note,
-                given_at=aware(row.ts),
+                given_at=plant_time(row.ts, now=now),
             )
             for row, label in labelled
         )

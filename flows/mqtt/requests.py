@@ -68,13 +68,18 @@ def read_assess(payload: bytes, decode: Decoder) -> AssessRequest | Fault:
     )
 
 
-def read_opfeedback(payload: bytes) -> FeedbackRequest | Feedback | Fault:
-    """Read a message of `opfeedback`: `{"COILID": ...}` with or without label, or an `operator.feedback` event."""
+def read_opfeedback(payload: bytes, *, now: datetime) -> FeedbackRequest | Feedback | Fault:
+    """Read a message of `opfeedback`: `{"COILID": ...}` with or without label, or an `operator.feedback` event.
+
+    Args:
+        payload: the message.
+        now: the receiver's time, with its zone.
+    """
     message = _object(payload)
     if isinstance(message, tuple):
         return message
     if message.get("type") == FEEDBACK:
-        return read_feedback(payload)
+        return read_feedback(payload, now=now)
     data = _data(message)
     try:
         said = OpFeedback.model_validate(data)
@@ -107,11 +112,14 @@ def derived_id(key: CoilKey, *facts: str) -> str:
     return str(uuid.uuid5(_IDS, orjson.dumps([key.plant, key.coil_id, *facts]).decode()))
 
 
-def aware(time: datetime | None) -> datetime:
-    """A time of the plant's table with its zone: UTC where it names none, now where there is no time."""
+def plant_time(time: datetime | None, *, now: datetime) -> datetime:
+    """A time of the plant's table with its zone: UTC where it names none, `now` where there is none.
+
+    What is written there was said already: a local time that is ahead of UTC, or a clock that is, becomes `now`.
+    """
     if time is None:
-        return datetime.now(UTC)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return now
+    return min(time if time.tzinfo else time.replace(tzinfo=UTC), now)
 
 
 def _object(payload: bytes) -> dict[str, object] | Fault:

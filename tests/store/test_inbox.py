@@ -28,6 +28,7 @@ from store.inbox import InboxEvent, coil_state, has_inbox_coil, store_events, ta
 from store.verdicts import verdict_of
 from tests.flows.given import Given, coil, events_of
 from tests.flows.judging import MeanScorer
+from tests.store.given import NOON
 from tests.streams.scorers import FailingScorer, WaitingScorer
 from tests.waiting import wait_until
 
@@ -129,11 +130,11 @@ def test_the_longest_names_and_ids_are_stored(connection: Connection) -> None:
         return "".join(chr(0x20000 + secrets.randbelow(0x5000)) for _ in range(signs))  # four bytes each
 
     event = events_of(coil("7"))[1] | {"source": long(100), "id": long(50)}
-    assert isinstance(read_event(message(event), decode=decode_message, place="here"), InboxEvent)
+    assert isinstance(read_event(message(event), decode=decode_message, place="here", now=NOON), InboxEvent)
     event["data"] |= {"plant": long(200), "coil_id": long(200)}
     assert send(connection, [event]) == (True,)
     for name, bytes_ in (("source", 401), ("id", 201)):
-        refused = read_event(message(event | {name: "x" * bytes_}), decode=decode_message, place="here")
+        refused = read_event(message(event | {name: "x" * bytes_}), decode=decode_message, place="here", now=NOON)
         assert isinstance(refused, Refused)
         assert name in refused.reject.error
 

@@ -5,28 +5,29 @@ with given as materialized (
     from rows from (
         jsonb_to_recordset(%(rows)s::jsonb) as (
             source text, event_id text, plant text, coil_id text, revision text, label text, defect_kind text,
-            face text, from_m float8, to_m float8, note text, operator text, corrects text, given_at timestamptz
+            face text, from_m float8, to_m float8, note text, operator text, corrects text, settles boolean,
+            given_at timestamptz
         )
     ) with ordinality as r(
         source, event_id, plant, coil_id, revision, label, defect_kind, face, from_m, to_m, note, operator, corrects,
-        given_at, nth
+        settles, given_at, nth
     )
 ),
 inserted as (
     insert into coilflow.feedback (
         source, event_id, plant, coil_id, revision, label, defect_kind, face, from_m, to_m, note, operator, corrects,
-        supersedes, given_at
+        settles, supersedes, given_at, received_at
     )
     select
         g.source, g.event_id, g.plant, g.coil_id, g.revision, g.label, g.defect_kind, g.face, g.from_m, g.to_m, g.note,
-        g.operator, g.corrects,
+        g.operator, g.corrects, g.settles,
         (
             select f.feedback_id from coilflow.feedback as f
             where f.plant = g.plant and f.coil_id = g.coil_id and f.event_id = g.corrects
             order by f.source <> g.source, f.feedback_id desc
             limit 1
         ),
-        g.given_at
+        g.given_at, coalesce(%(received_at)s::timestamptz, clock_timestamp())
     from given as g
     order by g.nth
     on conflict (plant, source, event_id) do nothing
@@ -40,5 +41,6 @@ group by plant, source, event_id;
 select feedback_id, label, note
 from coilflow.feedback
 where plant = %(plant)s and coil_id = %(coil_id)s
+  and (%(source)s::text is null or source = %(source)s)
 order by feedback_id desc
 limit 1;

@@ -1,0 +1,98 @@
+-- name: label_of
+select plant, coil_id, label, disputed, voices, settled, defect_kind, revision, first_received_at, received_at
+from coilflow.coil_labels
+where plant = %(plant)s and coil_id = %(coil_id)s;
+
+-- name: list_labels
+-- Newest first.
+select plant, coil_id, label, disputed, voices, settled, defect_kind, revision, first_received_at, received_at
+from coilflow.coil_labels
+where (%(plant)s::text is null or plant = %(plant)s)
+  and (%(since)s::timestamptz is null or received_at >= %(since)s)
+  and (%(disputed)s::boolean is null or disputed = %(disputed)s)
+order by received_at desc, plant, coil_id
+limit %(most)s;
+
+-- name: words_of
+-- What stands of coils, in the order in which it was said.
+select s.plant, s.coil_id, s.voice, s.label, s.defect_kind, s.note, s.settles, s.event_id, s.given_at
+from unnest(%(plants)s::text[], %(coil_ids)s::text[]) as k(plant, coil_id)
+cross join lateral (
+    select * from coilflow.standing_feedback as f where f.plant = k.plant and f.coil_id = k.coil_id
+) as s
+order by s.plant, s.coil_id, s.given_at, s.feedback_id;
+
+-- name: shared_words
+-- Words on coils of which more than one voice spoke; a settling word was said in knowledge of the others.
+select plant, coil_id, voice, label
+from (
+    select f.*, count(*) over (partition by plant, coil_id) as voices
+    from coilflow.standing_feedback as f
+    where not settles and (%(plant)s::text is null or plant = %(plant)s)
+      and (%(since)s::timestamptz is null or received_at >= %(since)s)
+      and (not %(blind)s or exists (
+          select from coilflow.second_reviews as d where d.plant = f.plant and d.coil_id = f.coil_id
+      ))
+) as said
+where voices > 1
+order by plant, coil_id, voice;
+
+-- name: review_queue
+-- Disputes first, for they hold a label back; then the oldest.
+select why, plant, coil_id, revision, reasons, decided_at
+from coilflow.review_queue
+where (%(plant)s::text is null or plant = %(plant)s)
+  and (%(since)s::timestamptz is null or decided_at is null or decided_at >= %(since)s)
+order by why <> 'disputed', decided_at nulls last, plant, coil_id
+limit %(most)s;
+
+-- name: labelled_by_one
+-- Coils that one voice labelled and that nobody has drawn yet, with the revision that the label is about.
+select l.plant, l.coil_id, v.revision
+from coilflow.coil_labels as l
+join coilflow.standing_verdicts as v on v.plant = l.plant and v.coil_id = l.coil_id
+where l.voices = 1 and l.received_at >= %(since)s and l.received_at <= %(now)s
+  and not exists (
+      select from coilflow.second_reviews as d where d.plant = l.plant and d.coil_id = l.coil_id
+  )
+order by l.plant, l.coil_id;
+
+-- name: store_second_reviews
+insert into coilflow.second_reviews (plant, coil_id, revision, probability, drawn_at)
+select plant, coil_id, revision, %(probability)s, %(drawn_at)s
+from unnest(%(plants)s::text[], %(coil_ids)s::text[], %(revisions)s::text[]) as g(plant, coil_id, revision)
+order by plant, coil_id, revision
+on conflict do nothing;
+
+-- name: orphans
+-- Feedback on coils that nobody knows, the oldest first.
+select
+    f.feedback_id, f.plant, f.coil_id, f.source, f.event_id, f.revision, f.label, f.defect_kind, f.face, f.from_m, f.to_m,
+    f.note, f.operator, f.corrects, f.settles, f.given_at, f.received_at
+from coilflow.feedback as f
+where f.received_at <= %(before)s
+  and not exists (select from coilflow.coils as c where c.plant = f.plant and c.coil_id = f.coil_id)
+  and not exists (select from coilflow.orphaned_feedback as o where o.feedback_id = f.feedback_id)
+order by f.feedback_id
+limit %(most)s;
+
+-- name: note_orphans
+insert into coilflow.orphaned_feedback (feedback_id, dead_letter_id, orphaned_at)
+select g.feedback_id, d.dead_letter_id, %(now)s
+from unnest(%(feedback_ids)s::bigint[], %(fingerprints)s::text[]) as g(feedback_id, fingerprint)
+join coilflow.dead_letters as d on d.fingerprint = g.fingerprint
+order by g.feedback_id
+on conflict do nothing;
+
+-- name: resolve_found_orphans
+-- A verdict resolves the letters that it finds: this is for those whose verdict was committed while they were written.
+update coilflow.dead_letters as d
+set state = 'resolved'
+where d.step = 'feedback' and d.state = 'new'
+  and exists (
+      select from coilflow.verdicts as v
+      where v.plant = d.plant and v.coil_id = d.coil_id and v.role = 'champion' and v.observed > 0
+  );
+
+-- name: is_known_coil
+select exists (select from coilflow.coils where plant = %(plant)s and coil_id = %(coil_id)s) as known;

@@ -1,0 +1,1 @@
+"""Feedback, labels and review sampling: from a word to a label, on real servers."""
