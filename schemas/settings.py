@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     plant: str = "default"  # plant of coils whose source names none
     database_dsn: str | None = None  # PostgreSQL to write to; None: the embedded one
     ensemble: Path | None = None  # folder of an ensemble; None: the shipped one
+    ensembles_uri: str | None = None  # where all machines find ensembles, "s3://bucket/folder"; None: in each data folder
     mapping: Path | None = None  # file of the plant's own names, see docs/mapping.md; None: ours
     combine: PlainCombine | None = None  # how members decide; None: as the ensemble says
     threads: Annotated[int, Field(ge=1, le=64)] = 2  # ONNX Runtime threads of one model
@@ -108,6 +109,8 @@ class Settings(BaseSettings):
         )
         if missing:
             raise ValueError(f"destinations names the webhook {', '.join(missing)}, which webhooks does not define")
+        if self.alarms.webhook is not None and self.alarms.webhook not in self.webhooks:
+            raise ValueError(f"alarms.webhook names {self.alarms.webhook}, which webhooks does not define")
         return self
 
     @classmethod
