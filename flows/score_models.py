@@ -58,9 +58,10 @@ def score_models(connection: Connection, settings: Settings, now: datetime) -> t
     with connection.transaction():
         lock_scores(connection)
         assessed = assessed_coils(connection, after=after, until=now)
-        found = _scores(
-            counted_coils(connection, after=after, until=now), counted_votes(connection, after=after, until=now)
-        )
+        # Feedback that waits longer for its coil becomes a dead letter.
+        heard_after = after - timedelta(days=settings.review.orphan_days)
+        coils = counted_coils(connection, after=after, until=now, heard_after=heard_after)
+        found = _scores(coils, counted_votes(connection, [coil.verdict_id for coil in coils]))
         before = {(one.subject, one.slice): one for one in latest_scores(connection)}
         silent = {(subject, ALL) for subject in assessed}  # judged coils of which nobody said anything
         changed, standing = [], []

@@ -90,22 +90,30 @@ class ModelScore:
         )
 
 
-def counted_coils(connection: Connection, *, after: datetime, until: datetime) -> tuple[CountedCoil, ...]:
+def counted_coils(
+    connection: Connection, *, after: datetime, until: datetime, heard_after: datetime
+) -> tuple[CountedCoil, ...]:
     """Coils decided in a window that people labelled or were asked to, one for each role of their verdicts.
 
-    Raises:
-        StoreError: the database refused.
-    """
-    return _many(connection, "counted_coils", CountedCoil, {"after": after, "until": until})
-
-
-def counted_votes(connection: Connection, *, after: datetime, until: datetime) -> tuple[CountedVote, ...]:
-    """What members said of the coils of `counted_coils`, by model, version and verdict.
+    Args:
+        connection: on a database of this version.
+        after: the window begins.
+        until: it ends.
+        heard_after: nothing said before it can be of a coil decided in the window.
 
     Raises:
         StoreError: the database refused.
     """
-    return _many(connection, "counted_votes", CountedVote, {"after": after, "until": until})
+    return _many(connection, "counted_coils", CountedCoil, {"after": after, "until": until, "heard_after": heard_after})
+
+
+def counted_votes(connection: Connection, verdict_ids: Sequence[int]) -> tuple[CountedVote, ...]:
+    """What members said for verdicts, by model, version and verdict.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    return _many(connection, "counted_votes", CountedVote, {"verdict_ids": list(verdict_ids)})
 
 
 def assessed_coils(connection: Connection, *, after: datetime, until: datetime) -> Mapping[Subject, Assessed]:

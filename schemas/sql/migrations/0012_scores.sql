@@ -7,13 +7,16 @@ select
     v.verdict_id, v.plant, v.coil_id, v.revision, v.role, v.ensemble_version, v.label as verdict, v.p_nok, v.threshold,
     v.p_nok >= v.threshold as called_nok, v.decided_at,
     l.label, l.label = 'NOK' as is_nok, l.received_at as labelled_at,
-    asked.label as champion_verdict, coalesce(asked.review, '{}') as review, asked.review_probability,
+    case v.role when 'champion' then v.label else asked.label end as champion_verdict,
+    case v.role when 'champion' then v.review else coalesce(asked.review, '{}') end as review,
+    case v.role when 'champion' then v.review_probability else asked.review_probability end as review_probability,
     c.zn_min_g_m2, c.zn_max_g_m2, c.material
 from coilflow.verdicts as v
 join coilflow.coils as c using (plant, coil_id)
 left join coilflow.coil_labels as l using (plant, coil_id)
 left join coilflow.verdicts as asked
-    on asked.plant = v.plant and asked.coil_id = v.coil_id and asked.revision = v.revision and asked.role = 'champion'
+    on v.role <> 'champion' and asked.role = 'champion'
+    and asked.plant = v.plant and asked.coil_id = v.coil_id and asked.revision = v.revision
 where v.p_nok is not null
   and case
       when l.revision is not null and exists (
@@ -40,24 +43,19 @@ select * from coilflow.counted_verdicts where label is not null;
 
 comment on view coilflow.evaluated is 'Verdicts on coils that people labelled and do not dispute, one a coil and role.';
 
-create view coilflow.counted_members as
+create view coilflow.evaluated_members as
 select
     a.model, a.version, e.verdict_id, e.plant, e.coil_id, e.revision, e.role, e.ensemble_version, a.p_nok,
     coalesce((m.manifest ->> 'threshold')::float8, e.threshold) as threshold,
     a.p_nok >= coalesce((m.manifest ->> 'threshold')::float8, e.threshold) as called_nok,
     e.decided_at, e.label, e.is_nok, e.labelled_at, e.champion_verdict, e.review, e.review_probability,
     e.zn_min_g_m2, e.zn_max_g_m2, e.material
-from coilflow.counted_verdicts as e
+from coilflow.evaluated as e
 join coilflow.assessments as a using (verdict_id)
 left join coilflow.models as m on m.name = a.model and m.version = a.version;
 
-comment on view coilflow.counted_members is 'What each member said for the verdict by which a coil counts.';
-comment on column coilflow.counted_members.threshold is 'The member''s own; the verdict''s where the member was never registered.';
-
-create view coilflow.evaluated_members as
-select * from coilflow.counted_members where label is not null;
-
 comment on view coilflow.evaluated_members is 'What each member said of coils that people labelled and do not dispute.';
+comment on column coilflow.evaluated_members.threshold is 'The member''s own; the verdict''s where the member was never registered.';
 
 create table coilflow.model_scores (
     score_id      bigint generated always as identity primary key,

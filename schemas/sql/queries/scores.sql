@@ -2,40 +2,62 @@
 select pg_advisory_xact_lock(hashtext('coilflow.model_scores'));
 
 -- name: counted_coils
--- Coils that people labelled or were asked to.
+-- Coils that people labelled or were asked to. Those of which anything was said are looked up first: they are few, and
+-- what was said long before the window is of coils that were decided before it too.
+with seen as materialized (
+    select plant, coil_id from coilflow.feedback where received_at > %(heard_after)s
+    union
+    select plant, coil_id from coilflow.verdicts
+    where role = 'champion' and review <> '{}' and decided_at > %(after)s and decided_at <= %(until)s
+)
 select
     verdict_id, role, ensemble_version, coalesce(is_nok, false), is_nok is not null, called_nok, p_nok,
     verdict = 'UNDECIDED', review <> '{}', review_probability, champion_verdict, plant, zn_min_g_m2, zn_max_g_m2,
     material
 from coilflow.counted_verdicts
+join seen using (plant, coil_id)
 where decided_at > %(after)s and decided_at <= %(until)s and (label is not null or review <> '{}')
 order by verdict_id;
 
 -- name: counted_votes
-select model, version, verdict_id, called_nok, p_nok
-from coilflow.counted_members
-where decided_at > %(after)s and decided_at <= %(until)s and (label is not null or review <> '{}')
-order by model, version, verdict_id;
+select a.model, a.version, a.verdict_id, a.p_nok >= coalesce((m.manifest ->> 'threshold')::float8, v.threshold), a.p_nok
+from unnest(%(verdict_ids)s::bigint[]) as given(verdict_id)
+join coilflow.verdicts as v using (verdict_id)
+join coilflow.assessments as a using (verdict_id)
+left join coilflow.models as m on m.name = a.model and m.version = a.version
+order by a.model, a.version, a.verdict_id;
 
 -- name: assessed_coils
--- A verdict that another replaced is not counted twice.
+-- A verdict that another replaced is not counted twice. Verdicts of one ensemble that skipped the same members have the
+-- same members: those of the newest one are read, and not three votes of each of a hundred thousand verdicts.
 with judged as materialized (
-    select v.verdict_id, v.role, v.ensemble_version, v.decided_at
+    select
+        v.ensemble_version, v.role, count(*) as coils, min(v.decided_at) as first_at, max(v.decided_at) as last_at,
+        max(v.verdict_id) filter (where v.p_nok is not null) as example, count(v.p_nok) as scored,
+        min(v.decided_at) filter (where v.p_nok is not null) as first_scored_at,
+        max(v.decided_at) filter (where v.p_nok is not null) as last_scored_at
     from coilflow.verdicts as v
-    left join coilflow.verdicts as newer
-        on newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = 'champion'
-        and newer.supersedes = v.revision
-    where v.decided_at > %(after)s and v.decided_at <= %(until)s and newer.verdict_id is null
+    left join lateral (
+        select reason from unnest(v.reasons) as reason where reason like 'members_skipped:%%'
+    ) as skipped on v.reasons <> '{}'
+    where v.decided_at > %(after)s and v.decided_at <= %(until)s
+      and not exists (
+          select from coilflow.verdicts as newer
+          where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = 'champion'
+            and newer.supersedes = v.revision
+      )
+    group by v.ensemble_version, v.role, skipped.reason
 )
 select
-    'ensemble' as kind, '' as model, ensemble_version as version, role, count(*) as assessed,
-    min(decided_at) as assessed_from, max(decided_at) as assessed_to
+    'ensemble' as kind, '' as model, ensemble_version as version, role, sum(coils)::bigint as assessed,
+    min(first_at) as assessed_from, max(last_at) as assessed_to
 from judged
 group by ensemble_version, role
 union all
-select 'member', a.model, a.version, j.role, count(*), min(j.decided_at), max(j.decided_at)
+select
+    'member', a.model, a.version, j.role, sum(j.scored)::bigint, min(j.first_scored_at), max(j.last_scored_at)
 from judged as j
-join coilflow.assessments as a using (verdict_id)
+join coilflow.assessments as a on a.verdict_id = j.example
 group by a.model, a.version, j.role
 order by kind, model, version, role;
 
