@@ -1,11 +1,11 @@
-"""Send dead letters through again: to the topic they came from, or into the inbox."""
+"""Send dead letters through again: to the topic they came from, into the inbox, or back among the feedback."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeGuard
 
-from flows.intake import LONGEST_ID, LONGEST_SOURCE
+from flows.intake import LONGEST_ID, LONGEST_SOURCE, read_feedback
 from flows.kafka.client import broker_errors, producer
 from flows.kafka.produce import coil_key
 from processors.decode import Decoder, EventFault
@@ -14,7 +14,9 @@ from schemas.rejects import Headers
 from schemas.settings import Settings
 from store.connection import Connection
 from store.deadletters import DeadLetter, WholeDeadLetter, dead_letter, mark_replayed
+from store.feedback import Feedback, record_feedback
 from store.inbox import InboxEvent, store_events
+from store.orphans import is_known_coil
 
 REPLAY_OF = "coilflow-replay-of"  # header: fingerprint of the dead letter
 _SOURCE = "/coilflow/deadletters"  # of an event that named none that can be stored
@@ -31,11 +33,12 @@ class ToKafka(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a replay of one dead letter does: messages, or events of the inbox, or why it can do nothing."""
+    """What a replay of one dead letter does: messages, events of the inbox or feedback, or why it can do nothing."""
 
     letter: DeadLetter
     messages: tuple[ToKafka, ...] = ()
     events: tuple[InboxEvent, ...] = ()
+    feedback: Feedback | None = None  # of an orphan, whose coil may be there now
     refusal: str | None = None
 
     @property
@@ -43,6 +46,8 @@ class Plan:
         """What is sent, or why nothing is."""
         if self.refusal is not None:
             return self.refusal
+        if self.feedback is not None:
+            return f"the feedback on coil {self.feedback.key.coil_id} counts again"
         what = "message as it came" if self.messages and not self.letter.whole_coil else "events"
         where = f"topic {self.messages[0].topic}" if self.messages else "the inbox"
         count = len(self.messages) or len(self.events)
@@ -62,6 +67,8 @@ def planned(whole: WholeDeadLetter, decode: Decoder, *, again: bool = False) -> 
         return Plan(letter=letter, refusal=f"it is {letter.state}; to send it all the same name its id with --again")
     if not whole.original:
         return Plan(letter=letter, refusal="it has no bytes that could be sent")
+    if letter.step == "feedback":
+        return _back_to_feedback(whole)
     if whole.log is None:
         return _to_inbox(whole, decode)
     if not letter.whole_coil:
@@ -97,6 +104,8 @@ def replay(
                 send = send or _sender(stack, settings)
                 send(plan)
                 mark_replayed(connection, letter.dead_letter_id)
+            elif plan.feedback is not None:
+                plan = _counted_again(connection, plan, plan.feedback)
             elif plan.events:
                 with connection.transaction():
                     store_events(connection, plan.events, settings.stream)
@@ -151,6 +160,23 @@ def _to_inbox(whole: WholeDeadLetter, decode: Decoder) -> Plan:
             )
         )
     return Plan(letter=letter, events=tuple(events))
+
+
+def _back_to_feedback(whole: WholeDeadLetter) -> Plan:
+    said = read_feedback(whole.original, now=whole.letter.created_at)
+    if isinstance(said, Feedback):
+        return Plan(letter=whole.letter, feedback=said)
+    return Plan(letter=whole.letter, refusal=f"its original cannot be read ({said[0]}); say it anew")
+
+
+def _counted_again(connection: Connection, plan: Plan, feedback: Feedback) -> Plan:
+    """An orphan's word is still there, unless the database is another one: it counts as soon as its letter is done."""
+    if not is_known_coil(connection, feedback.key):
+        return replace(plan, refusal=f"nothing else has come of coil {feedback.key.coil_id} yet")
+    with connection.transaction():
+        record_feedback(connection, [feedback])
+        mark_replayed(connection, plan.letter.dead_letter_id)
+    return plan
 
 
 def _is_storable(name: object, longest: int) -> TypeGuard[str]:

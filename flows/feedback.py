@@ -10,14 +10,14 @@ from flows.intake import FEEDBACK, read_feedback
 from processors.review import is_drawn_again
 from schemas.errors import UsageError
 from schemas.events import OperatorFeedback, OperatorFeedbackEvent
-from schemas.rejects import Reject
+from schemas.rejects import Reject, Step
 from schemas.settings import Settings
 from store.connection import Connection
 from store.feedback import Feedback, record_feedback
 from store.labels import CoilLabel, label_of, labelled_by_one, store_second_reviews
 from store.orphans import Orphan, is_known_coil, orphans, resolve_found_orphans, set_aside
 
-STEP = "feedback"  # of dead letters of orphans
+STEP: Step = "feedback"  # of dead letters of orphans
 _ORPHANS_AT_ONCE = 5_000
 
 

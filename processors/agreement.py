@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 
 from models.share_intervals import wilson_interval
-from schemas.coils import CoilKey, FloatArray, Truth
+from schemas.coils import CoilKey, Float32Array, FloatArray, Truth
 
 _ROWS_AT_ONCE = 256
 
@@ -103,7 +103,9 @@ def voice_agreements(words: Iterable[Said]) -> tuple[VoiceAgreement, ...]:
     return tuple(sorted(found, key=lambda one: (one.agreement, one.voice)))
 
 
-def twins(nok: FloatArray, ok: FloatArray, *, most_distance: float, most: int) -> tuple[Twins, ...]:
+def twins(
+    nok: FloatArray | Float32Array, ok: FloatArray | Float32Array, *, most_distance: float, most: int
+) -> tuple[Twins, ...]:
     """Pairs of a NOK and an OK coil that are nearly the same: one of the two labels is likely to be wrong.
 
     Args:
@@ -148,7 +150,7 @@ def _pair(voices: tuple[str, str], table: "np.ndarray[tuple[int, int], np.dtype[
     )
 
 
-def _flat(values: FloatArray) -> FloatArray:
+def _flat(values: FloatArray | Float32Array) -> FloatArray:
     return np.ascontiguousarray(values, dtype=np.float64).reshape(len(values), -1)
 
 

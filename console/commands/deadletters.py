@@ -1,8 +1,7 @@
 """`coilflow deadletters`: what got no verdict, and how to send it through again."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,24 +9,22 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from console.database import command_database
 from console.letters import as_object, message_facts, readable, table_of
 from console.options import JsonOption
 from console.output import err, out, print_json
+from console.since import SinceOption, moment
 from schemas.errors import UsageError
-from schemas.settings import Settings, load_settings
-from store.connection import Connection, connect
+from schemas.settings import load_settings
+from store.connection import Connection
 from store.deadletters import DeadLetter, Wanted, WholeDeadLetter, dead_letter, list_dead_letters
 
 _STATES = ("new", "replayed", "resolved", "discarded")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 PlantOption = Annotated[str | None, typer.Option("--plant", help="Only of this plant.")]
 CoilOption = Annotated[str | None, typer.Option("--coil", help="Only of this coil id.")]
 StepOption = Annotated[str | None, typer.Option("--step", help="Only refused by this step, e.g. decode.")]
 TopicOption = Annotated[str | None, typer.Option("--topic", help="Only from this Kafka topic.")]
-SinceOption = Annotated[
-    str | None, typer.Option("--since", metavar="TIME", help="Only since then: 2026-11-20T06:00, or 2h, 3d ago.")
-]
 StateOption = Annotated[str | None, typer.Option("--state", help=f"Only in this state: {', '.join(_STATES)}.")]
 
 
@@ -44,7 +41,7 @@ def list_(
 ) -> int:
     """List dead letters, newest first; exit 1 where there are none."""
     wanted = _wanted(plant=plant, coil=coil, step=step, state=state, topic=topic, since=since)
-    with _database(load_settings()) as connection:
+    with command_database(load_settings()) as connection:
         found = list_dead_letters(connection, wanted, most=limit)
     if as_json:
         for letter in found:
@@ -64,7 +61,7 @@ def show(
     ] = None,
 ) -> int:
     """Show one dead letter: why, from where, its headers and its bytes."""
-    with _database(load_settings()) as connection:
+    with command_database(load_settings()) as connection:
         whole = dead_letter(connection, dead_letter_id)
     if whole is None:
         err.print(f"there is no dead letter {dead_letter_id}; see `coilflow deadletters list`")
@@ -97,7 +94,8 @@ def replay(
     """Send dead letters through again, by ID or by filter; exit 1 where nothing was sent.
 
     What came from Kafka goes to its topic, key, headers and bytes as they were, and a header that names the dead
-    letter; anything else goes into the inbox. One that was sent before is not sent again.
+    letter; feedback counts again where its coil came; anything else goes into the inbox. One that was sent before is
+    not sent again.
     """
     from flows import deadletters as flow  # noqa: PLC0415 - listing needs no broker's client
     from flows.mapping import decoder_of  # noqa: PLC0415
@@ -110,7 +108,7 @@ def replay(
     settings = load_settings()
     decode = decoder_of(settings)
     sent = 0
-    with _database(settings) as connection:
+    with command_database(settings) as connection:
         letters = list_dead_letters(connection, Wanted(ids=tuple(ids)) if ids else filters)[::-1]
         _say_missing(ids or [], letters)
         plans = (
@@ -126,39 +124,14 @@ def replay(
     return 0 if sent else 1
 
 
-@contextmanager
-def _database(settings: Settings) -> Iterator[Connection]:
-    from store import embedded, migrations  # noqa: PLC0415 - an installation with a server of its own needs no other
-
-    if settings.database_dsn is None:
-        with embedded.embedded_postgres(settings.data_dir) as dsn:
-            migrations.migrate(dsn)
-            with connect(dsn) as connection:
-                yield connection
-        return
-    with connect(settings.database_dsn) as connection:
-        migrations.check_version(connection)
-        yield connection
-
-
 def _wanted(
     *, plant: str | None, coil: str | None, step: str | None, state: str | None, topic: str | None, since: str | None
 ) -> Wanted:
     if state is not None and state not in _STATES:
         raise UsageError(f"there is no state {state!r}", remedy=f"give one of {', '.join(_STATES)}")
-    return Wanted(plant=plant, coil_id=coil, step=step, state=state, topic=topic, since=_moment(since))
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        if text[-1:] in _UNITS and text[:-1].isdecimal():
-            return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"--since {text!r} is no time", remedy="give 2026-11-20T06:00, or 90m, 2h, 3d") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Wanted(
+        plant=plant, coil_id=coil, step=step, state=state, topic=topic, since=moment(since, now=datetime.now(UTC))
+    )
 
 
 def _whole(connection: Connection, letters: tuple[DeadLetter, ...]) -> Iterator[WholeDeadLetter]:

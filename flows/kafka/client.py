@@ -63,6 +63,36 @@ def consumer(
     )
 
 
+def group_consumer(kafka: KafkaSettings, topic: str, *, instance_id: str | None) -> KafkaConsumer:
+    """Make a consumer of a topic whose messages are each taken alone: its positions are Kafka's, one group a topic.
+
+    It has not subscribed yet, and commits nothing by itself. A new group, or one whose position the log no longer
+    holds, begins at the oldest message there is: what is read twice has to change nothing.
+
+    Args:
+        kafka: settings of the brokers; the group is named after theirs and the topic.
+        topic: that it will read.
+        instance_id: name of a static member; None: a dynamic one.
+
+    Raises:
+        BrokerError: no broker answers, or it refuses.
+    """
+    session_ms = round(kafka.session_timeout_s * 1000)
+    return _open(
+        KafkaConsumer,
+        kafka,
+        **{
+            **_reading(kafka),
+            "group_id": f"{kafka.group_id}.{topic}",
+            "group_instance_id": instance_id,
+            "auto_offset_reset": "earliest",
+            "session_timeout_ms": session_ms,
+            "heartbeat_interval_ms": session_ms // 3,
+            "max_poll_records": _RECORDS_PER_POLL,
+        },
+    )
+
+
 def reader(kafka: KafkaSettings) -> KafkaConsumer:
     """Make a consumer without a group, for partitions that the caller assigns; raises BrokerError."""
     return _open(KafkaConsumer, kafka, group_id=None, **_reading(kafka))

@@ -1,0 +1,192 @@
+"""One membership in the group that takes feedback in: poll, store, and only then tell Kafka how far it got."""
+
+import random
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from kafka import ConsumerRebalanceListener, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import CommitFailedError, KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from flows.intake import Fate, Item, Refused, read_feedback, take_in
+from flows.kafka import client, metrics
+from flows.kafka.database import Database, backoff_s
+from flows.observe import CONSUMED_MESSAGES
+from processors.decode import structured_line
+from processors.envelope import event_id_of
+from schemas.errors import LogError, StoreError, StoreUnavailableError
+from schemas.rejects import LogPlace, Reject, Step
+from schemas.settings import Settings
+from store.connection import Connection
+from store.feedback import Feedback
+
+log = structlog.get_logger("coilflow.feedback")
+
+_POLL_MS = 200  # no longer than this until a stop or a retry is noticed
+_FATES = {"accepted": "applied", "repeated": "duplicate", "refused": "dead"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A message, and what it says."""
+
+    place: TopicPartition
+    log: LogPlace
+    original: bytes
+    item: Item
+
+
+class _Gone(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes, inside `poll`, which partitions went: what was read of them is another worker's now."""
+
+    def __init__(self) -> None:
+        self._gone: set[TopicPartition] = set()
+
+    def take(self) -> set[TopicPartition]:
+        gone, self._gone = self._gone, set()
+        return gone
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """They are read from where the group got to."""
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._gone |= set(revoked)
+
+
+class FeedbackSession:
+    """Takes feedback in, in one thread. A word that comes twice, after a kill or a rebalance, changes nothing."""
+
+    def __init__(self, settings: Settings, database: Database, *, instance_id: str | None) -> None:
+        self._settings = settings
+        self._database = database
+        self._topic = settings.kafka.feedback_topic
+        self._gone = _Gone()
+        self._consumer = client.group_consumer(settings.kafka, self._topic, instance_id=instance_id)
+        self._unstored: list[_Read] = []  # in the order in which they came, while the database is away
+        self._failures = 0
+        self._retry_at_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set.
+
+        Raises:
+            LogError: the topic is not there.
+            StoreError: the database is of another version.
+            KafkaError: the client gave up.
+        """
+        try:
+            if not self._consumer.partitions_for_topic(self._topic):
+                raise LogError(
+                    f"Kafka has no topic {self._topic}", remedy="create coilflow's topics with `coilflow doctor --fix`"
+                )
+            self._consumer.subscribe([self._topic], listener=self._gone)
+            while not stop.is_set():
+                self._turn()
+        finally:
+            self._consumer.close(autocommit=False)
+
+    def _turn(self) -> None:
+        if self._failures:
+            self._consumer.pause(*self._consumer.assignment())  # also what came in the meantime
+        polled = self._consumer.poll(timeout_ms=_POLL_MS)
+        gone, now = self._gone.take(), datetime.now(UTC)
+        self._unstored = [read for read in self._unstored if read.place not in gone]
+        for place, records in polled.items():
+            self._unstored += [_read(place, record, now=now) for record in records]
+        if not self._unstored or time.monotonic() < self._retry_at_s:
+            return
+        try:
+            fates = _stored(self._database.connection(), self._unstored, self._settings, now=now)
+        except StoreUnavailableError as error:
+            self._hold(error)
+            return
+        self._report(fates)
+        self._commit()
+        self._unstored = []
+        if self._failures:
+            log.info("going on", after_failures=self._failures)
+            self._failures = 0
+            self._consumer.resume(*self._consumer.assignment())
+
+    def _hold(self, error: StoreUnavailableError) -> None:
+        """Read nothing more until the database works again, but poll on, so that the group keeps this worker."""
+        self._failures += 1
+        wait_s = backoff_s(self._failures, jitter=random.random())  # noqa: S311 - not a secret
+        self._retry_at_s = time.monotonic() + wait_s
+        self._database.close()
+        metrics.COMMIT_FAILURES.labels("database").inc()
+        log.warning("waiting", error=str(error), remedy=error.remedy, again_in_s=round(wait_s, 1))
+
+    def _commit(self) -> None:
+        """Tell Kafka; where it does not hear of it, these come again and change nothing."""
+        last = {read.place: read.log.offset for read in self._unstored}
+        offsets = {place: OffsetAndMetadata(offset + 1, "", -1) for place, offset in last.items()}
+        try:
+            self._consumer.commit(offsets)
+        except CommitFailedError as error:
+            log.warning("another worker will see these again", why=str(error))
+        except KafkaError as error:
+            log.warning("broker did not note the position", why=repr(error))
+
+    def _report(self, fates: Sequence[Fate]) -> None:
+        CONSUMED_MESSAGES.labels("kafka", self._topic).inc(len(fates))
+        for fate in fates:
+            metrics.MESSAGES.labels(self._topic, _FATES[fate.status]).inc()
+            if isinstance(fate.item, Refused):
+                reject = fate.item.reject
+                log.warning(
+                    "feedback refused",
+                    place=reject.place,
+                    error=reject.error,
+                    remedy=reject.remedy,
+                    event_id=fate.item.event_id,
+                )
+
+
+def _read(place: TopicPartition, record: ConsumerRecord, *, now: datetime) -> _Read:
+    where = LogPlace(
+        topic=place.topic, partition=place.partition, offset=record.offset, key=record.key, headers=record.headers
+    )
+    original = record.value or b""
+    said = read_feedback(structured_line(record.value, record.headers), now=now)
+    item = said if isinstance(said, Feedback) else _refused(where, original, *said, step="decode")
+    return _Read(place, where, original, item)
+
+
+def _refused(where: LogPlace, original: bytes, error: str, remedy: str, *, step: Step) -> Refused:
+    reject = Reject(
+        step=step,
+        place=f"{where.topic}, partition {where.partition}, offset {where.offset}",
+        key=None,  # a verdict on the coil that it may name is no answer to it
+        error=error,
+        remedy=remedy,
+        original=original,
+        whole_coil=False,
+        log=where,
+    )
+    return Refused(reject=reject, event_id=event_id_of(where.headers), source=None)
+
+
+def _stored(connection: Connection, reads: Sequence[_Read], settings: Settings, *, now: datetime) -> tuple[Fate, ...]:
+    """Store messages in one transaction; one that the database refuses is a dead letter and stops no other."""
+    try:
+        return take_in(connection, [read.item for read in reads], settings, now=now)
+    except StoreUnavailableError:
+        raise
+    except StoreError as error:
+        if len(reads) == 1:
+            [read] = reads
+            if isinstance(read.item, Refused):
+                raise
+            refused = _refused(read.log, read.original, str(error), error.remedy, step="store")
+            return take_in(connection, [refused], settings, now=now)
+    half = len(reads) // 2
+    return (
+        *_stored(connection, reads[:half], settings, now=now),
+        *_stored(connection, reads[half:], settings, now=now),
+    )
