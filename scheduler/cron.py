@@ -5,7 +5,7 @@ from Monday (its issue 286), so numbers become names here.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
@@ -63,14 +63,14 @@ def cron_trigger(cron: str, zone: ZoneInfo, *, now: datetime) -> CronTrigger:
 def next_fire(trigger: CronTrigger, after: datetime) -> datetime:
     """The first fire later than a moment, with that moment's time zone."""
     found: datetime = trigger.get_next_fire_time(after, after + timedelta(microseconds=1))
-    return found.astimezone(after.tzinfo)
+    return found.astimezone(UTC).astimezone(after.tzinfo)  # by way of UTC: an hour that clocks skip has no name
 
 
 def fires_between(trigger: CronTrigger, after: datetime, until: datetime) -> Iterator[datetime]:
     """Fires later than `after` and not later than `until`, in order, in the time zone of `until`."""
     at = trigger.get_next_fire_time(after, until)
     while at is not None and at <= until:
-        yield at.astimezone(until.tzinfo)
+        yield at.astimezone(UTC).astimezone(until.tzinfo)
         at = trigger.get_next_fire_time(at, until)
 
 

@@ -229,8 +229,16 @@ def end_attempt(
 
 def last_fires(connection: Connection, job: str, *, most: int) -> tuple[PastFire, ...]:
     """The newest fires of a job, newest first; raises StoreError."""
+    parameters = {"job": job, "fire_id": None, "most": most}
     with store_errors(f"read the runs of the job {job}"):
-        return tuple(PastFire(**row) for row in connection.execute(query("last_fires"), {"job": job, "most": most}))
+        return tuple(PastFire(**row) for row in connection.execute(query("last_fires"), parameters))
+
+
+def past_fire(connection: Connection, fire_id: int) -> PastFire:
+    """A fire that is stored, with its last attempt; raises StoreError."""
+    with store_errors(f"read the fire {fire_id}"):
+        [row] = connection.execute(query("last_fires"), {"job": None, "fire_id": fire_id, "most": 1}).fetchall()
+    return PastFire(**row)
 
 
 def prune_fires(connection: Connection, *, before: datetime, rows: int) -> int:

@@ -166,7 +166,7 @@ from coilflow.fires as f
 left join lateral (
     select * from coilflow.attempts as t where t.fire_id = f.fire_id order by t.attempt desc limit 1
 ) as a on true
-where f.job = %(job)s
+where (%(job)s::text is null or f.job = %(job)s) and (%(fire_id)s::int8 is null or f.fire_id = %(fire_id)s)
 order by f.fire_at desc
 limit %(most)s;
 
