@@ -1,10 +1,9 @@
 """How far people agree: Cohen's kappa per pair, agreement of each with the others, and twins with opposite labels."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from math import sqrt
 
 import numpy as np
 
@@ -46,11 +45,12 @@ class VoiceAgreement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Twins:
-    """Two coils that look nearly the same and have opposite labels, by their index."""
+    """A NOK coil and the OK coil that looks most like it, by their index."""
 
     nok: int
     ok: int
     distance: float  # root mean square difference of their values
+    twins: int  # OK coils that are as near as asked for
 
 
 def pair_agreements(words: Iterable[Said]) -> tuple[PairAgreement, ...]:
@@ -106,16 +106,18 @@ def voice_agreements(words: Iterable[Said]) -> tuple[VoiceAgreement, ...]:
 def twins(
     nok: FloatArray | Float32Array, ok: FloatArray | Float32Array, *, most_distance: float, most: int
 ) -> tuple[Twins, ...]:
-    """Pairs of a NOK and an OK coil that are nearly the same: one of the two labels is likely to be wrong.
+    """NOK coils that are nearly the same as an OK coil: one of the two labels is likely to be wrong.
+
+    Each is named once, with the nearest OK coil: a coil without anything out of its band is like a thousand others.
 
     Args:
         nok: [N, ...] values of the NOK coils, features or matrices, all on one scale.
         ok: [M, ...] values of the OK coils, of the same shape.
         most_distance: root mean square difference up to which two are twins, in the unit of the values.
-        most: no more pairs, the nearest first.
+        most: no more NOK coils, the nearest first.
 
     Returns:
-        Pairs by their distance; on a tie by index.
+        By distance; on a tie by index.
 
     Raises:
         ValueError: the shapes differ.
@@ -124,8 +126,8 @@ def twins(
         raise ValueError(f"coils of shape {nok.shape[1:]} cannot be compared with those of shape {ok.shape[1:]}")
     if not len(nok) or not len(ok):
         return ()
-    found = [pair for pairs in _near(_flat(nok), _flat(ok), most_distance) for pair in pairs]
-    return tuple(sorted(found, key=lambda pair: (pair.distance, pair.nok, pair.ok))[:most])
+    found = _near(_flat(nok), _flat(ok), most_distance)
+    return tuple(sorted(found, key=lambda pair: (pair.distance, pair.nok))[:most])
 
 
 def _by_coil(words: Iterable[Said]) -> Iterator[dict[str, Truth]]:
@@ -154,17 +156,17 @@ def _flat(values: FloatArray | Float32Array) -> FloatArray:
     return np.ascontiguousarray(values, dtype=np.float64).reshape(len(values), -1)
 
 
-def _near(nok: FloatArray, ok: FloatArray, most_distance: float) -> Iterator[Sequence[Twins]]:
-    """By |a − b|² = |a|² − 2ab + |b|², then exactly for the few that are near."""
-    size = nok.shape[1]
+def _near(nok: FloatArray, ok: FloatArray, most_distance: float) -> Iterator[Twins]:
+    """By |a − b|² = |a|² − 2ab + |b|², then exactly for those that are near."""
     ok_squares = np.einsum("ij,ij->i", ok, ok)
+    room = 1e-9 * (float(ok_squares.max()) + 1)  # cancellation
     for start in range(0, len(nok), _ROWS_AT_ONCE):
         some = nok[start : start + _ROWS_AT_ONCE]
         squares = np.einsum("ij,ij->i", some, some)[:, None] - 2 * some @ ok.T + ok_squares
-        room = 1e-9 * (ok_squares.max() + 1)  # cancellation
-        pairs = []
-        for i, j in np.argwhere(squares <= size * most_distance**2 + room).tolist():
-            distance = sqrt(float(np.mean((some[i] - ok[j]) ** 2)))
-            if distance <= most_distance:
-                pairs.append(Twins(nok=start + i, ok=j, distance=distance))
-        yield pairs
+        near = squares <= nok.shape[1] * most_distance**2 + room
+        for i in np.flatnonzero(near.any(axis=1)).tolist():
+            among = np.flatnonzero(near[i])
+            apart = np.sqrt(((ok[among] - some[i]) ** 2).mean(axis=1))
+            first, number = int(apart.argmin()), int((apart <= most_distance).sum())
+            if number:
+                yield Twins(nok=start + i, ok=int(among[first]), distance=float(apart[first]), twins=number)

@@ -121,7 +121,7 @@ def twins(
     limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> int:
-    """List coils that look nearly the same and have opposite labels, the nearest first; exit 1 where there are none."""
+    """List NOK coils that look nearly the same as an OK coil, the nearest first; exit 1 where there are none."""
     from flows.labelled import labelled_matrices  # noqa: PLC0415
     from flows.serving import serving_ensemble  # noqa: PLC0415
     from processors.agreement import twins as find_twins  # noqa: PLC0415
@@ -135,14 +135,14 @@ def twins(
     err.print(f"{len(known.keys)} labelled coils compared, {int(known.is_nok.sum())} of them NOK")
     nok, ok = ([i for i, is_nok in enumerate(known.is_nok.tolist()) if is_nok is wanted] for wanted in (True, False))
     found = find_twins(known.matrix[nok], known.matrix[ok], most_distance=distance, most=limit)
-    rows = [(known.keys[nok[pair.nok]], known.keys[ok[pair.ok]], pair.distance) for pair in found]
+    rows = [(known.keys[nok[pair.nok]], known.keys[ok[pair.ok]], pair) for pair in found]
     if as_json:
-        for one, other, apart in rows:
-            print_json({"nok": one._asdict(), "ok": other._asdict(), "distance": apart})
+        for one, other, pair in rows:
+            print_json({"nok": one._asdict(), "ok": other._asdict(), "distance": pair.distance, "twins": pair.twins})
     elif rows:
-        table = _table("plant", "NOK coil", "plant", "OK coil", "distance")
-        for one, other, apart in rows:
-            table.add_row(*map(Text, (*one, *other, f"{apart:.4f}")))
+        table = _table("plant", "NOK coil", "plant", "nearest OK coil", "distance", "OK coils as near")
+        for one, other, pair in rows:
+            table.add_row(*map(Text, (*one, *other, f"{pair.distance:.4f}", str(pair.twins))))
         out.print(table)
     else:
         out.print(f"no two coils of opposite labels within {distance:g}")

@@ -71,7 +71,7 @@ def test_twins_are_the_nearest_pairs_of_opposite_labels() -> None:
     found = twins(nok, ok, most_distance=0.05, most=9)
     assert [(pair.nok, pair.ok) for pair in found] == [(5, 3), (290, 7)]
     assert found[1].distance == pytest.approx(0.01)
-    assert twins(nok, ok, most_distance=0.05, most=1) == (Twins(nok=5, ok=3, distance=0.0),)
+    assert twins(nok, ok, most_distance=0.05, most=1) == (Twins(nok=5, ok=3, distance=0.0, twins=1),)
     assert twins(nok, ok[:0], most_distance=1, most=9) == ()
 
 
@@ -81,7 +81,10 @@ def test_no_twins_are_missed(seed: int, most_distance: float) -> None:
     nok, ok = rng.normal(size=(7, 3)) + 100, rng.normal(size=(5, 3)) + 100
     apart = np.sqrt(((nok[:, None] - ok[None]) ** 2).mean(axis=2))
     found = twins(nok, ok, most_distance=most_distance, most=99)
-    assert {(pair.nok, pair.ok) for pair in found} == set(map(tuple, np.argwhere(apart <= most_distance).tolist()))
+    assert {pair.nok: pair.twins for pair in found} == {
+        n: int(number) for n, number in enumerate((apart <= most_distance).sum(axis=1)) if number
+    }
+    assert all(pair.ok == apart[pair.nok].argmin() for pair in found)
 
 
 def test_coils_of_another_shape_are_no_twins() -> None:
