@@ -37,6 +37,7 @@ from bench.stream_verdicts import commits, rows, stored, verdicts
 from flows.assess import assess
 from flows.kafka.client import producer
 from flows.kafka.produce import produce_events
+from flows.served import only
 from flows.sources.open import open_source
 from schemas.settings import Settings
 from schemas.stream_settings import KafkaSettings
@@ -149,7 +150,7 @@ def judged_from_file(coils: Sequence[Sequence[bytes]]) -> dict[tuple[str, str], 
         file.write_bytes(b"".join(interleaved(coils)))
         return {
             (one.verdict.key.plant, one.verdict.key.coil_id): (one.verdict.revision, one.verdict.label.value)
-            for judged in assess(open_source(str(file), plant="bench"), null_model(), Settings(), records=False)
+            for judged in assess(open_source(str(file), plant="bench"), only(null_model()), Settings(), records=False)
             for one in judged.coils
         }
 

@@ -16,6 +16,7 @@ from bench.peers.pipeline import FirstEvent, null_model, variant
 from flows.kafka.client import reader
 from flows.kafka.worker import run_worker
 from flows.observe import configure_logging
+from flows.served import always
 from processors.decode import Decoded, decode_message
 from schemas.rejects import Headers
 from schemas.settings import Settings, load_settings
@@ -34,7 +35,7 @@ def work(settings: Settings) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     assert settings.database_dsn is not None, "COILFLOW_DATABASE_DSN is not set"
-    run_worker(settings, null_model(), decode, dsn=settings.database_dsn, instance_id=None, stop=stop)
+    run_worker(settings, always(null_model()), decode, dsn=settings.database_dsn, instance_id=None, stop=stop)
 
 
 def read_bare(settings: Settings) -> None:

@@ -1,13 +1,17 @@
 """The local host: reads a source, runs the steps, hands out verdicts in batches of bounded size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flows.matrices import CoilRecord, read_blocks
+import pyarrow as pa
+
+from flows.matrices import Block, CoilRecord, read_blocks
+from flows.served import Ensembles, Served, by_ensembles
+from flows.shadows import Revision, shadow_verdicts, verdict_beside
 from flows.sources.source import Source
 from processors.decide import decide
 from processors.review import ask_for_review
-from processors.score import Scorer, score
+from processors.score import score
 from schemas.coils import Float32Array, Truth
 from schemas.matrices import keys_of, tensor_values
 from schemas.rejects import Reject
@@ -36,49 +40,70 @@ class Judged:
 
     coils: tuple[JudgedCoil, ...]
     rejects: tuple[Reject, ...]
+    shadows: tuple[JudgedCoil, ...] = ()  # the same coils with what a shadow says of them
 
 
-def assess(source: Source, ensemble: Scorer, settings: Settings, *, records: bool) -> Iterator[Judged]:
+def assess(source: Source, ensembles: Ensembles, settings: Settings, *, records: bool) -> Iterator[Judged]:
     """Judge every coil of a source, one verdict each.
 
     Memory is bounded by the source's blocks and `settings.batch_coils`, whatever the number of coils.
 
     Args:
         source: where the coils come from.
-        ensemble: the models and their limits.
+        ensembles: the models by plant, all of the same limits; a shadow judges only what is recorded.
         settings: batch size and tolerance profiles.
         records: also give what the database keeps of each coil.
     """
-    for block in read_blocks(source, ensemble.limits, coils=settings.batch_coils, records=records):
+    limits = ensembles.every_plant.champion.limits
+    for block in read_blocks(source, limits, coils=settings.batch_coils, records=records):
         if not block.batch.num_rows:
             yield Judged(coils=(), rejects=block.rejects)
             continue
-        scored = score(block.batch, ensemble, place=source.name)
-        decided = decide(
-            scored.batch,
-            scored.scores,
-            profiles=settings.tolerance_profiles,
-            customer_profiles=settings.customer_profiles,
-            place=source.name,
+        plants = block.batch.column("plant").to_pylist()
+        groups = by_ensembles(range(len(plants)), plants.__getitem__, ensembles)
+        parts = [_judge_rows(block, rows, served, settings, place=source.name) for served, rows in groups]
+        yield Judged(
+            coils=tuple(coil for part in parts for coil in part.coils),
+            rejects=block.rejects + tuple(reject for part in parts for reject in part.rejects),
+            shadows=tuple(coil for part in parts for coil in part.shadows),
         )
-        row_of = {
-            (key, revision): row
-            for row, (key, revision) in enumerate(
-                zip(keys_of(block.batch), block.batch.column("revision").to_pylist(), strict=True)
+
+
+def _judge_rows(block: Block, rows: Sequence[int], served: Served, settings: Settings, *, place: str) -> Judged:
+    """Judge those coils of a block that one ensemble judges."""
+    batch = block.batch if len(rows) == block.batch.num_rows else block.batch.take(pa.array(rows))
+    scored = score(batch, served.champion, place=place)
+    decided = decide(
+        scored.batch,
+        scored.scores,
+        profiles=settings.tolerance_profiles,
+        customer_profiles=settings.customer_profiles,
+        place=place,
+    )
+    identities = zip(keys_of(batch), batch.column("revision").to_pylist(), strict=True)
+    row_of = {identity: row for row, identity in enumerate(identities)}
+    matrix = tensor_values(batch)
+    truth, length_m = batch.column("label").to_pylist(), batch.column("length_m").to_pylist()
+    coils = []
+    for verdict in decided.verdicts:
+        row = row_of[verdict.key, verdict.revision]
+        coils.append(
+            JudgedCoil(
+                verdict=ask_for_review(verdict, settings.review),
+                truth=truth[row],
+                matrix=matrix[row],
+                length_m=length_m[row],
+                record=block.records[rows[row]] if block.records else None,
             )
-        }
-        matrix = tensor_values(block.batch)
-        truth, length_m = block.batch.column("label").to_pylist(), block.batch.column("length_m").to_pylist()
-        coils = []
-        for verdict in decided.verdicts:
-            row = row_of[verdict.key, verdict.revision]
-            coils.append(
-                JudgedCoil(
-                    verdict=ask_for_review(verdict, settings.review),
-                    truth=truth[row],
-                    matrix=matrix[row],
-                    length_m=length_m[row],
-                    record=block.records[row] if block.records else None,
-                )
-            )
-        yield Judged(coils=tuple(coils), rejects=block.rejects + scored.rejects + decided.rejects)
+        )
+    said = shadow_verdicts(served.shadow if block.records else None, scored.batch, settings)
+    return Judged(
+        coils=tuple(coils),
+        rejects=scored.rejects + decided.rejects,
+        shadows=tuple(one for coil in coils for one in _beside(coil, said)),
+    )
+
+
+def _beside(coil: JudgedCoil, said: Mapping[Revision, Verdict]) -> tuple[JudgedCoil, ...]:
+    verdict = verdict_beside(coil.verdict, said)
+    return () if verdict is None else (replace(coil, verdict=verdict),)

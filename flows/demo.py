@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows.assess import JudgedCoil, assess
 from flows.record import record, register_members
+from flows.served import only
 from flows.sources.open import open_source
 from models.ensemble import Ensemble
 from plant.events import write_events
@@ -77,7 +78,9 @@ def run_shift(
         agreed = 0
         with connect(dsn) as connection:
             register_members(connection, ensemble)
-            for judged in assess(open_source(str(events), plant=settings.plant), ensemble, settings, records=True):
+            for judged in assess(
+                open_source(str(events), plant=settings.plant), only(ensemble), settings, records=True
+            ):
                 record(connection, judged, settings)
                 on_rejects(judged.rejects)
                 labelled = [replace(coil, truth=made.get(coil.verdict.key)) for coil in judged.coils]

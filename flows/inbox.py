@@ -17,9 +17,10 @@ from flows.judge import DueCoil, Outcome, judge_each
 from flows.kafka.database import backoff_s
 from flows.kafka.metrics import COILS, COMMIT_FAILURES, STEP_SECONDS, SUPERSEDED
 from flows.limited_database import LimitedDatabase
+from flows.served import Current, Ensembles
+from flows.shadows import count_unstored
 from processors.decode import Decoder, EventFault
 from processors.open_coils import OpenCoil, revision_of
-from processors.score import Scorer
 from schemas.coils import CoilKey, StoredCoil
 from schemas.errors import StoreError, StoreUnavailableError
 from schemas.rejects import Reject
@@ -54,13 +55,13 @@ class Looked:
 
 
 def judge_due(
-    connection: Connection, ensemble: Scorer, settings: Settings, *, decode: Decoder, up_since: datetime
+    connection: Connection, ensembles: Ensembles, settings: Settings, *, decode: Decoder, up_since: datetime
 ) -> Looked:
     """Judge the coils of the inbox that are due, one batch at most, in one transaction.
 
     Args:
         connection: on a database of this version, in no transaction.
-        ensemble: the models.
+        ensembles: the models by plant.
         settings: batch size, rules of the stream, tolerance profiles, destinations.
         decode: of events.
         up_since: since when events could come in without a break: silence before it was not the coil's own.
@@ -83,7 +84,7 @@ def judge_due(
         due = [coil for coil in said if coil.is_due(_ms(now), settings.stream)]
         waiting = [coil for coil in said if not coil.is_due(_ms(now), settings.stream)]
         dues = [_due(coil, now, settings) for coil in due]
-        outcome = judge_each(dues, ensemble, settings) if dues else Outcome(decided=(), rejects=())
+        outcome = judge_each(dues, ensembles, settings) if dues else Outcome(decided=(), rejects=())
         rejected = _record(connection, outcome, settings)
         look_at = {coil.key: _look_at(coil, settings) for coil in waiting}
         postpone_coils(connection, look_at)
@@ -104,9 +105,9 @@ def judge_due(
 class InboxJudge:
     """Judges the inbox in a thread of its own, whenever it is woken and when a deadline may have passed."""
 
-    def __init__(self, dsn: str, ensemble: Scorer, settings: Settings, *, decode: Decoder) -> None:
+    def __init__(self, dsn: str, current: Current, settings: Settings, *, decode: Decoder) -> None:
         self._database = LimitedDatabase(dsn, application_name="coilflow inbox")
-        self._ensemble = ensemble
+        self._current = current
         self._settings = settings
         self._decode = decode
         self._woken = threading.Event()
@@ -152,7 +153,7 @@ class InboxJudge:
             try:
                 connection = self._database.connection()
                 up_since = up_since or database_clock(connection)
-                looked = judge_due(connection, self._ensemble, self._settings, decode=self._decode, up_since=up_since)
+                looked = judge_due(connection, self._current(), self._settings, decode=self._decode, up_since=up_since)
             except Exception as error:  # whatever it is: coils that wait are judged after it
                 self._database.close()
                 up_since, failures = None, failures + 1
@@ -212,15 +213,17 @@ def _record(connection: Connection, outcome: Outcome, settings: Settings) -> int
 
     def store(part: Outcome) -> None:
         with connection.transaction():  # a savepoint
-            record_verdicts(connection, part.decided, decided_at=decided_at, destinations=announced)
+            record_verdicts(connection, (*part.decided, *part.shadows), decided_at=decided_at, destinations=announced)
             record_dead_letters(connection, part.rejects)
 
     try:
         store(outcome)
     except StoreUnavailableError:
         raise
-    except StoreError:
+    except StoreError as error:
         log.warning("a batch was refused by the database and is stored coil by coil", coils=len(outcome.decided))
+        if outcome.shadows:
+            count_unstored(error)
     else:
         return len(outcome.rejects)
     store(Outcome(decided=(), rejects=outcome.rejects))

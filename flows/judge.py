@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from flows.served import Ensembles, Served, by_ensembles
+from flows.shadows import beside, shadow_verdicts
 from processors.assemble import NO_COILS
 from processors.chunks import coils_from_events, fragment
 from processors.decide import decide
@@ -35,47 +37,57 @@ class DueCoil:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """Each coil is in one of both."""
+    """Each coil is in `decided` or in `rejects`."""
 
     decided: tuple[Decided, ...]
     rejects: tuple[Reject, ...]
+    shadows: tuple[Decided, ...] = ()  # what shadows say of decided coils: stored with them, and counted nowhere
 
 
-def judge(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outcome:
-    """Assemble, normalise, score and decide coils that are due, in one batch.
+def judge(due: Sequence[DueCoil], ensembles: Ensembles, settings: Settings) -> Outcome:
+    """Assemble, normalise, score and decide coils that are due: those of one ensemble in one batch.
 
     A silent coil that lacks its start or a face is UNDECIDED, with what there is of it, so that what comes late makes
     a revision of it. Stragglers of a coil that was refused before are refused as it was.
 
     Args:
         due: coils of one host, each once.
-        ensemble: the models; the whole batch is scored by it.
+        ensembles: the models by plant; a batch is scored by one ensemble, and the same matrices by its shadow.
         settings: tolerance profiles, deadline.
     """
+    groups = by_ensembles(due, lambda one: one.coil.key.plant, ensembles)
+    return _together([_judge_by(served, coils, settings) for served, coils in groups])
+
+
+def _together(outcomes: Sequence[Outcome]) -> Outcome:
+    return Outcome(
+        decided=tuple(one for outcome in outcomes for one in outcome.decided),
+        rejects=tuple(one for outcome in outcomes for one in outcome.rejects),
+        shadows=tuple(one for outcome in outcomes for one in outcome.shadows),
+    )
+
+
+def _judge_by(served: Served, due: Sequence[DueCoil], settings: Settings) -> Outcome:
     fragments, whole = [], []
     for one in due:
         partial = one.silent and one.coil.is_fragment and not one.coil.is_straggler
-        part = _fragment(one, ensemble, settings) if partial else None
+        part = _fragment(one, served.champion, settings) if partial else None
         if part is None:
             whole.append(one)
         else:
             fragments.append(part)
-    judged = _judge_whole(whole, ensemble, settings)
-    return Outcome(decided=(*fragments, *judged.decided), rejects=judged.rejects)
+    judged = _judge_whole(whole, served, settings)
+    return replace(judged, decided=(*fragments, *judged.decided))
 
 
-def judge_each(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outcome:
+def judge_each(due: Sequence[DueCoil], ensembles: Ensembles, settings: Settings) -> Outcome:
     """`judge`, where a coil that a step breaks on is refused alone and does not stop the line."""
     try:
-        return judge(due, ensemble, settings)
+        return judge(due, ensembles, settings)
     except Exception as error:  # noqa: BLE001 - whatever it is, it would come again with every re-read
         if len(due) == 1:
             return Outcome(decided=(), rejects=(_broken(due[0], error),))
-    alone = [judge_each([one], ensemble, settings) for one in due]
-    return Outcome(
-        decided=tuple(decided for outcome in alone for decided in outcome.decided),
-        rejects=tuple(reject for outcome in alone for reject in outcome.rejects),
-    )
+    return _together([judge_each([one], ensembles, settings) for one in due])
 
 
 def _broken(one: DueCoil, error: Exception) -> Reject:
@@ -93,7 +105,8 @@ def _broken(one: DueCoil, error: Exception) -> Reject:
     )
 
 
-def _judge_whole(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -> Outcome:
+def _judge_whole(due: Sequence[DueCoil], served: Served, settings: Settings) -> Outcome:
+    ensemble = served.champion
     by_key = {one.coil.key: one for one in due}
     assembled = coils_from_events(
         [one.coil.events_so_far(place=one.place, rules=settings.stream, silent=one.silent) for one in due]
@@ -114,8 +127,13 @@ def _judge_whole(due: Sequence[DueCoil], ensemble: Scorer, settings: Settings) -
         header = assembled.coils.headers[row]
         asked = ask_for_review(verdict, settings.review)
         done.append(_decided(asked, header, readings_of(assembled.coils, row), by_key[verdict.key]))
+    said = shadow_verdicts(served.shadow, scored.batch, settings)
     refused = assembled.rejects + normalized.rejects + scored.rejects + decided.rejects
-    return Outcome(decided=tuple(done), rejects=tuple(_with_messages(reject, by_key) for reject in refused))
+    return Outcome(
+        decided=tuple(done),
+        rejects=tuple(_with_messages(reject, by_key) for reject in refused),
+        shadows=tuple(one for champion in done for one in beside(champion, said)),
+    )
 
 
 def _decided(verdict: Verdict, header: CoilHeader, readings: bytes, one: DueCoil) -> Decided:

@@ -1,10 +1,13 @@
 """Write what the local host judged into the database."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from flows.assess import Judged
+from flows.assess import Judged, JudgedCoil
+from flows.shadows import count_unstored
 from models.ensemble import Ensemble
-from schemas.errors import StoreError
+from schemas.errors import StoreError, StoreUnavailableError
 from schemas.settings import Settings
 from store.connection import Connection
 from store.deadletters import record_dead_letters
@@ -31,19 +34,32 @@ def record(connection: Connection, judged: Judged, settings: Settings) -> Record
     Raises:
         StoreError: the database refused; nothing of the batch is stored then.
     """
-    decided = []
-    for coil in judged.coils:
-        if coil.record is None:
-            raise StoreError("a coil came without its readings", remedy="assess with records=True")
-        decided.append(
-            Decided(
-                verdict=coil.verdict,
-                order=coil.record.order,
-                started_at=coil.record.started_at,
-                truth=coil.record.truth,
-                readings=coil.record.readings,
-            )
-        )
+    decided = [_decided(coil) for coil in judged.coils]
+    shadows = [replace(_decided(coil), role="shadow") for coil in judged.shadows]
+    try:
+        return _store(connection, [*decided, *shadows], judged, settings)
+    except StoreUnavailableError:
+        raise
+    except StoreError as error:
+        if not shadows:
+            raise
+        count_unstored(error)
+        return _store(connection, decided, judged, settings)
+
+
+def _decided(coil: JudgedCoil) -> Decided:
+    if coil.record is None:
+        raise StoreError("a coil came without its readings", remedy="assess with records=True")
+    return Decided(
+        verdict=coil.verdict,
+        order=coil.record.order,
+        started_at=coil.record.started_at,
+        truth=coil.record.truth,
+        readings=coil.record.readings,
+    )
+
+
+def _store(connection: Connection, decided: Sequence[Decided], judged: Judged, settings: Settings) -> Recorded:
     with connection.transaction():
         recorded = record_verdicts(
             connection,

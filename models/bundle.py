@@ -117,7 +117,7 @@ def load_bundle(folder: Path, *, threads: int) -> Bundle:
             `matrix` and perhaps `spread` float32 [N, 264, 18] -> `p_nok` float32 [N] and perhaps `features` [N, D].
     """
     text = read_file(folder / MANIFEST)
-    manifest = _parse_manifest(text, folder)
+    manifest = parse_manifest(text, folder)
     files = {name: _checked(folder, name, digest) for name, digest in manifest.files.items() if name != WEIGHTS}
     for name in (MODEL, GOLDEN):
         if name not in files:
@@ -196,7 +196,8 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _parse_manifest(text: bytes, folder: Path) -> BundleManifest:
+def parse_manifest(text: bytes, folder: Path) -> BundleManifest:
+    """Read `manifest.json` of a bundle; raises BundleError where it is none."""
     try:
         return BundleManifest.model_validate_json(text)
     except ValidationError as error:

@@ -163,13 +163,7 @@ def load_ensemble(folder: Path | None, *, threads: int, how: PlainCombine | None
         BundleError: the ensemble or a member is missing, altered or not what its manifest says.
     """
     root = SHIPPED if folder is None else folder
-    text = read_file(root / ENSEMBLE)
-    try:
-        manifest = EnsembleManifest.model_validate_json(text)
-    except ValidationError as error:
-        raise BundleError(f"{root / ENSEMBLE}: {first_fault(error).sentence()}", remedy=_REMEDY) from error
-    if manifest.digest != manifest.own_digest():
-        raise BundleError(f"{root / ENSEMBLE}: its digest does not fit it; the file was altered", remedy=_REMEDY)
+    manifest = parse_ensemble(read_file(root / ENSEMBLE), root)
     members = tuple(_member(root, name, manifest, threads) for name in manifest.members)
     guard = None if manifest.guard is None else _member(root, manifest.guard, manifest, threads)
     if how is None or how == manifest.combine:
@@ -178,6 +172,17 @@ def load_ensemble(folder: Path | None, *, threads: int, how: PlainCombine | None
     thresholds = dict.fromkeys(manifest.thresholds, 0.5)
     changed = manifest.model_copy(update={**fitted, "combine": how, "thresholds": thresholds})
     return Ensemble(manifest=changed, version=f"{manifest.version}+{how}", members=members, guard=guard)
+
+
+def parse_ensemble(text: bytes, folder: Path) -> EnsembleManifest:
+    """Read `ensemble.json` of a folder; raises BundleError where it is none, or was altered."""
+    try:
+        manifest = EnsembleManifest.model_validate_json(text)
+    except ValidationError as error:
+        raise BundleError(f"{folder / ENSEMBLE}: {first_fault(error).sentence()}", remedy=_REMEDY) from error
+    if manifest.digest != manifest.own_digest():
+        raise BundleError(f"{folder / ENSEMBLE}: its digest does not fit it; the file was altered", remedy=_REMEDY)
+    return manifest
 
 
 def _member(root: Path, name: PurePosixPath, manifest: EnsembleManifest, threads: int) -> Bundle:

@@ -1,5 +1,6 @@
 """What the registry holds: ensembles, what serves where, every change, and whether coilflow may change it by itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -109,7 +110,7 @@ def serving(connection: Connection) -> dict[str, ServingRow]:
     return {row["plant"]: ServingRow.from_row(row) for row in rows}
 
 
-def champion_of(rows: dict[str, ServingRow], plant: str) -> str | None:
+def champion_of(rows: Mapping[str, ServingRow], plant: str) -> str | None:
     """Version of what gives a plant's verdicts: its own champion, else that of every plant; None where none does."""
     for one in (plant, EVERY_PLANT):
         if one in rows and rows[one].champion is not None:

@@ -99,3 +99,22 @@ def answers(connection: Connection, version: str | None = None) -> tuple[SwapAns
     with store_errors("read what the workers answered"):
         rows = connection.execute(query("swap_answers"), {"version": version}).fetchall()
     return tuple(SwapAnswer.from_row(row) for row in rows)
+
+
+def listen(connection: Connection) -> None:
+    """Let `wait_for_change` hear of changes on this connection; raises StoreError."""
+    with store_errors("listen for changes of what serves"):
+        connection.execute(query("listen_models"))
+
+
+def wait_for_change(connection: Connection, *, most_s: float) -> bool:
+    """Wait until what serves has changed, or automatic change was frozen or let go on, but no longer than `most_s`.
+
+    Returns:
+        Whether there was word of a change; where a pooler keeps it from us there never is.
+
+    Raises:
+        StoreError: the connection broke.
+    """
+    with store_errors("wait for changes of what serves"):
+        return bool(list(connection.notifies(timeout=most_s, stop_after=1)))

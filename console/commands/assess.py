@@ -11,12 +11,13 @@ from console.output import RejectReport, out, print_json, progress, verdict_json
 from flows.assess import JudgedCoil
 from flows.assess import assess as assess_source
 from flows.mapping import mapping_of
-from flows.record import record, register_members
-from flows.serving import serving_ensemble
+from flows.record import record
+from flows.served import Ensembles, only
+from flows.serving import Serving, serving_ensemble
 from flows.sources.open import open_source
 from schemas.settings import Settings, load_settings
 from schemas.verdicts import Label
-from store.connection import Connection, connect
+from store.connection import connect
 
 _SHOWN = 40  # a longer table is of no use to a reader
 
@@ -37,16 +38,15 @@ def assess(
     """Judge every coil of SOURCE: OK, NOK or UNDECIDED."""
     settings = load_settings()
     opened = open_source(source, plant=settings.plant, mapping=mapping_of(settings))
-    ensemble = serving_ensemble(settings)
     labels: Counter[Label] = Counter()
     first: dict[bool, list[JudgedCoil]] = {True: [], False: []}  # OK, not OK
     report = RejectReport()
     with ExitStack() as stack:
-        connection = open_store(stack, store, settings) if store else None
-        if connection is not None:
-            register_members(connection, ensemble)
+        dsn = _dsn(stack, store, settings) if store else None
+        ensembles = only(serving_ensemble(settings)) if dsn is None else _registered(dsn, settings)
+        connection = stack.enter_context(connect(dsn)) if dsn is not None else None
         step = stack.enter_context(progress("assess"))
-        for judged in assess_source(opened, ensemble, settings, records=connection is not None):
+        for judged in assess_source(opened, ensembles, settings, records=connection is not None):
             if connection is not None:
                 record(connection, judged, settings)
             report.add(judged.rejects)
@@ -67,8 +67,18 @@ def assess(
     return 0 if total else 1
 
 
-def open_store(stack: ExitStack, store: str, settings: Settings) -> Connection:
-    """Open the database that `--store` names, at the version of this code."""
+def _registered(dsn: str, settings: Settings) -> Ensembles:
+    """What the registry of the database says at the start; a run keeps to it."""
+    serving = Serving(dsn, settings, kind="local")
+    try:
+        serving.load()
+        return serving.current()
+    finally:
+        serving.stop()
+
+
+def _dsn(stack: ExitStack, store: str, settings: Settings) -> str:
+    """The database that `--store` names, at the version of this code."""
     from store.embedded import embedded_postgres  # noqa: PLC0415 - a judgement without a database starts faster
     from store.migrations import migrate  # noqa: PLC0415
 
@@ -76,4 +86,4 @@ def open_store(stack: ExitStack, store: str, settings: Settings) -> Connection:
     if dsn is None:
         dsn = stack.enter_context(embedded_postgres(settings.data_dir))
     migrate(dsn)
-    return stack.enter_context(connect(dsn))
+    return dsn

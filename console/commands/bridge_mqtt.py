@@ -7,11 +7,9 @@ from contextlib import ExitStack
 from flows.inbox import InboxJudge
 from flows.mapping import decoder_of
 from flows.observe import configure_logging, serve_metrics
-from flows.record import register_members
-from flows.serving import serving_ensemble
+from flows.serving import following
 from schemas.errors import UsageError
 from schemas.settings import load_settings
-from store.connection import connect
 from store.embedded import embedded_postgres
 from store.migrations import migrate
 
@@ -27,16 +25,14 @@ def mqtt() -> int:
     decode = decoder_of(settings)
     configure_logging()
     serve_metrics(settings.metrics_port)
-    ensemble = serving_ensemble(settings)
     with ExitStack() as stack:
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))
         migrate(dsn)
-        with connect(dsn) as connection:
-            register_members(connection, ensemble)
-        judge = InboxJudge(dsn, ensemble, settings, decode=decode)
+        current = stack.enter_context(following(dsn, settings, kind="mqtt")).current
+        judge = InboxJudge(dsn, current, settings, decode=decode)
         judge.start()
         stack.callback(judge.stop)
-        desk = Desk(settings=settings, ensemble=ensemble, decode=decode, judge=judge)
+        desk = Desk(settings=settings, current=current, decode=decode, judge=judge)
 
         async def serve() -> None:
             stop = asyncio.Event()

@@ -11,6 +11,7 @@ from console.output import RejectReport, metrics_table, out, print_json, progres
 from flows.assess import Judged, assess
 from flows.evaluate import evaluate_source
 from flows.mapping import mapping_of
+from flows.served import only
 from flows.serving import serving_ensemble
 from flows.sources.open import open_source
 from models.evaluation import Evaluation
@@ -39,7 +40,7 @@ def evaluate(
     with progress("evaluate") as step:
 
         def judged() -> Iterator[Judged]:
-            for batch in assess(opened, ensemble, settings, records=False):
+            for batch in assess(opened, only(ensemble), settings, records=False):
                 report.add(batch.rejects)
                 step.advance(len(batch.coils))
                 yield batch

@@ -11,11 +11,9 @@ import typer
 from console.output import err
 from flows.mapping import decoder_of
 from flows.observe import configure_logging
-from flows.record import register_members
-from flows.serving import serving_ensemble
+from flows.serving import following
 from schemas.errors import UsageError
 from schemas.settings import load_settings
-from store.connection import connect
 from store.embedded import embedded_postgres
 from store.migrations import migrate
 
@@ -45,12 +43,10 @@ def serve(
             )
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))
         migrate(dsn)
-        ensemble = serving_ensemble(settings)
-        with connect(dsn) as connection:
-            register_members(connection, ensemble)
+        current = stack.enter_context(following(dsn, settings, kind="inbox")).current
         service = stack.enter_context(
             running_service(
-                dsn, ensemble, settings, decode=decoder_of(settings), connections=_CONNECTIONS, wait_s=_WAIT_S
+                dsn, current, settings, decode=decoder_of(settings), connections=_CONNECTIONS, wait_s=_WAIT_S
             )
         )
         config = uvicorn.Config(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from flows.inbox import InboxJudge
+from flows.served import Current
 from processors.decode import Decoder
-from processors.score import Scorer
 from schemas.settings import Settings
 from store.pool import Pool, connection_pool
 
@@ -27,13 +27,13 @@ class Service:
 
 @contextmanager
 def running_service(
-    dsn: str, ensemble: Scorer, settings: Settings, *, decode: Decoder, connections: int, wait_s: float
+    dsn: str, current: Current, settings: Settings, *, decode: Decoder, connections: int, wait_s: float
 ) -> Iterator[Service]:
     """Open the pool and judge the inbox while the block lasts; at its end the batch in hand is finished.
 
     Args:
         dsn: of a database of this version.
-        ensemble: judges the inbox.
+        current: what serves, asked once a batch.
         settings: rules of the stream, tolerance profiles, destinations.
         decode: of chunk events.
         connections: most requests that talk to the database at once.
@@ -43,7 +43,7 @@ def running_service(
         StoreError: the DSN cannot be read.
     """
     with connection_pool(dsn, size=connections, wait_s=wait_s, application_name=_APPLICATION) as pool:
-        judge = InboxJudge(dsn, ensemble, settings, decode=decode)
+        judge = InboxJudge(dsn, current, settings, decode=decode)
         judge.start()
         try:
             yield Service(pool=pool, settings=settings, decode=decode, judge=judge)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -11,8 +12,9 @@ from flows.judge import DueCoil, Outcome, judge, judge_each
 from flows.kafka import metrics
 from flows.kafka.ownership import Owned
 from flows.kafka.stretch import Due, Stretch, stretch_of
+from flows.served import Current
+from flows.shadows import count_unstored
 from processors.open_coils import OpenCoil
-from processors.score import Scorer
 from schemas.errors import BundleError, NotOwnerError, StoreError, StoreUnavailableError
 from schemas.rejects import Reject
 from schemas.settings import Settings
@@ -32,9 +34,9 @@ class Committer:
     nothing is applied to a partition.
     """
 
-    def __init__(self, settings: Settings, ensemble: Scorer, topic: str) -> None:
+    def __init__(self, settings: Settings, current: Current, topic: str) -> None:
         self._settings = settings
-        self._ensemble = ensemble
+        self._current = current
         self._topic = topic
         self._destinations = settings.destinations if settings.mode == "announce" else ()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
@@ -121,17 +123,18 @@ class Committer:
             )
             for partition, coil in due
         ]
+        ensembles = self._current()
         with metrics.STEP_SECONDS.labels("judge").time():
             try:
-                outcome = judge(coils, self._ensemble, self._settings)
+                outcome = judge(coils, ensembles, self._settings)
             except BundleError:
                 self._model_failures += 1
                 if self._model_failures <= _MODEL_RETRIES:
                     raise
-                outcome = judge_each(coils, self._ensemble, self._settings)
+                outcome = judge_each(coils, ensembles, self._settings)
             except Exception as error:  # noqa: BLE001 - told for the coil that it came of, by judge_each
                 log.warning("a step breaks on a batch: judging its coils one by one", why=repr(error))
-                outcome = judge_each(coils, self._ensemble, self._settings)
+                outcome = judge_each(coils, ensembles, self._settings)
         self._model_failures = 0
         return outcome
 
@@ -167,7 +170,10 @@ class Committer:
         first: StoreError,
         pending: Sequence[Reject],
     ) -> None:
-        for outcome in (self._judge([one]), Outcome(decided=(), rejects=(_unstorable(one, first),))):
+        judged = self._judge([one])
+        if judged.shadows:
+            count_unstored(first)  # whichever row the database refused, what counts is stored without them
+        for outcome in (replace(judged, shadows=()), Outcome(decided=(), rejects=(_unstorable(one, first),))):
             stretch = self._stretch(owned, [one], outcome, [], noting=False, pending=pending)
             if stretch is None:
                 return

@@ -17,9 +17,9 @@ from flows.kafka.database import Database, backoff_s
 from flows.kafka.ownership import Owned, take_over
 from flows.kafka.rebalances import Rebalances
 from flows.observe import CONSUMED_MESSAGES
+from flows.served import Current
 from processors.decode import Decoder
 from processors.partition_log import LogMessage
-from processors.score import Scorer
 from schemas.errors import BundleError, LogError, StoreUnavailableError
 from schemas.rejects import Reject
 from schemas.settings import Settings
@@ -40,7 +40,7 @@ class Session:
     def __init__(
         self,
         settings: Settings,
-        ensemble: Scorer,
+        current: Current,
         database: Database,
         decode: Decoder,
         *,
@@ -51,7 +51,7 @@ class Session:
         self._decode = decode
         self._owner = owner
         self._topic = settings.kafka.chunks_topic
-        self._committer = Committer(settings, ensemble, self._topic)
+        self._committer = Committer(settings, current, self._topic)
         assignor = CooperativeStickyAssignor()
         self._consumer = client.consumer(settings.kafka, instance_id=instance_id, assignor=assignor)
         self._rebalances = Rebalances(self._consumer, assignor)

@@ -53,6 +53,8 @@ class Stretch:
         """Count and log it."""
         now_s = time.time()
         for decided in self.batch.decided:
+            if decided.role == "shadow":
+                continue
             metrics.COILS.labels(decided.verdict.label.value).inc()
         for reject in self.batch.rejects:
             metrics.COILS.labels("rejected").inc(reject.whole_coil)
@@ -125,7 +127,7 @@ def stretch_of(
             for number, position in moved.items()
         ),
         opened=tuple(coil.key for coil in noted),
-        decided=outcome.decided,
+        decided=(*outcome.decided, *outcome.shadows),
         rejects=(*rejects, *outcome.rejects),
         parked=tuple(
             ParkedCoil(partition=number, key=coil.key, last_offset=coil.last_offset, events=coil.original())

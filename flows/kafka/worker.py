@@ -13,8 +13,8 @@ from kafka.errors import KafkaError
 
 from flows.kafka.database import Database, backoff_s
 from flows.kafka.session import Session
+from flows.served import Current
 from processors.decode import Decoder
-from processors.score import Scorer
 from schemas.errors import BrokerError, NotOwnerError
 from schemas.settings import Settings
 
@@ -27,7 +27,7 @@ log = structlog.get_logger("coilflow.kafka")
 
 def run_worker(
     settings: Settings,
-    ensemble: Scorer,
+    current: Current,
     decode: Decoder,
     *,
     dsn: str,
@@ -41,7 +41,7 @@ def run_worker(
 
     Args:
         settings: brokers, topic, rules of the stream, tolerance profiles, destinations.
-        ensemble: scores every batch.
+        current: what serves, asked once a batch.
         decode: reads a message.
         dsn: of a database of this version.
         instance_id: makes this worker a static member, which gets the same partitions after a quick restart.
@@ -61,7 +61,7 @@ def run_worker(
         database.connection()
         while not stop.is_set():
             try:
-                session = Session(settings, ensemble, database, decode, owner=owner, instance_id=instance_id)
+                session = Session(settings, current, database, decode, owner=owner, instance_id=instance_id)
                 joined, began_s = True, time.monotonic()
                 session.run(stop)
             except NotOwnerError as error:

@@ -22,13 +22,13 @@ from flows.mqtt.requests import (
     read_opfeedback,
 )
 from flows.record import record
+from flows.served import Current
 from flows.sources.plant_database import plant_database, plant_feedback
 from flows.sources.source import ReadingsSource
 from flows.sources.tables import read_tables
 from processors.assemble import Assembled
 from processors.decode import Decoder
 from processors.normalize import take_coils
-from processors.score import Scorer
 from schemas.coils import CoilKey, Truth
 from schemas.errors import SourceError
 from schemas.rejects import Reject, Step
@@ -48,7 +48,7 @@ class Desk:
     """Does what messages ask; several threads may use one, each with a connection of its own."""
 
     settings: Settings
-    ensemble: Scorer
+    current: Current
     decode: Decoder
     judge: InboxJudge
 
@@ -81,7 +81,7 @@ class Desk:
         if keys:
             source = ReadingsSource(name="the plant's tables", read=lambda: iter(found))
             new = 0
-            for judged in assess(source, self.ensemble, self.settings, records=True):
+            for judged in assess(source, self.current(), self.settings, records=True):
                 new += record(connection, judged, self.settings).new
             dead = any(part.rejects for part in found)
             return "applied" if new else ("dead" if dead else "duplicate")

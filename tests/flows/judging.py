@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from flows.assess import JudgedCoil, assess
+from flows.served import only
 from flows.sources.open import open_source
 from schemas.coils import Limits
 from schemas.matrices import tensor_values
@@ -71,7 +72,7 @@ class Outcome:
 def judge(source: str, settings: Settings | None = None) -> Outcome:
     """Assess a source with a scorer that needs no model."""
     outcome = Outcome(coils=[], rejects=[])
-    for batch in assess(open_source(source, plant="default"), MeanScorer(), settings or Settings(), records=True):
+    for batch in assess(open_source(source, plant="default"), only(MeanScorer()), settings or Settings(), records=True):
         outcome.coils += batch.coils
         outcome.rejects += batch.rejects
     return outcome

@@ -17,13 +17,14 @@ MAX_GROWTH_MB = 60  # 840 coils more are 60 MB of tables, and their matrices 32 
 _PROGRAM = """
 import resource, sys
 from flows.assess import assess
+from flows.served import only
 from flows.sources.open import open_source
 from schemas.settings import Settings
 from tests.flows.judging import MeanScorer
 
 for source in sys.argv[1:]:
     coils = rejects = 0
-    for judged in assess(open_source(source, plant="default"), MeanScorer(), Settings(), records=True):
+    for judged in assess(open_source(source, plant="default"), only(MeanScorer()), Settings(), records=True):
         coils += len(judged.coils)
         rejects += len(judged.rejects)
     print(coils, rejects, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

@@ -11,6 +11,7 @@ from flows.inbox import InboxJudge
 from flows.kafka.client import producer
 from flows.kafka.produce import Message, binary_message
 from flows.record import record
+from flows.served import always, only
 from flows.sources.open import open_source
 from processors.decode import EventFault, decode_message
 from schemas.settings import Settings
@@ -31,7 +32,7 @@ def local(dsn: str, lines: Sequence[bytes], settings: Settings, folder: Path) ->
     file = folder / "events.jsonl"
     file.write_bytes(b"".join(line + b"\n" for line in lines))
     with connect(dsn) as connection:
-        for judged in assess(open_source(str(file), plant=PLANT), MeanScorer(), settings, records=True):
+        for judged in assess(open_source(str(file), plant=PLANT), only(MeanScorer()), settings, records=True):
             record(connection, judged, settings)
 
 
@@ -74,7 +75,7 @@ def inbox(dsn: str, lines: Sequence[bytes], settings: Settings, folder: Path) ->
         )
     with connect(dsn) as connection:
         store_events(connection, events, settings.stream)
-        judge = InboxJudge(dsn, MeanScorer(), settings, decode=decode_message)
+        judge = InboxJudge(dsn, always(MeanScorer()), settings, decode=decode_message)
         judge.start()
         try:
             wait_until(

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from flows.inbox import InboxJudge
 from flows.mqtt.bridge import Bridge
 from flows.mqtt.desk import Desk
+from flows.served import always
 from processors.decode import decode_message
 from processors.score import Scorer
 from schemas.settings import Settings
@@ -77,8 +78,8 @@ def bridge(database: str) -> Running:
 
     @contextmanager
     def running(settings: Settings, ensemble: Scorer = MEAN) -> Iterator[None]:
-        judge = InboxJudge(database, ensemble, settings, decode=decode_message)
-        desk = Desk(settings=settings, ensemble=ensemble, decode=decode_message, judge=judge)
+        judge = InboxJudge(database, always(ensemble), settings, decode=decode_message)
+        desk = Desk(settings=settings, current=always(ensemble), decode=decode_message, judge=judge)
         stop, loop = asyncio.Event(), asyncio.new_event_loop()
 
         async def serve() -> None:

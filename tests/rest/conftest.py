@@ -10,6 +10,7 @@ import uvicorn
 
 from console.rest.app import create_app
 from console.rest.service import Service, running_service
+from flows.served import always
 from processors.decode import decode_message
 from schemas.settings import Settings
 from schemas.stream_settings import StreamSettings
@@ -22,7 +23,9 @@ SETTINGS = Settings(stream=StreamSettings(settle_s=0.05), destinations=("kafka:c
 @pytest.fixture
 def service(database: str) -> Iterator[Service]:
     """Two connections, which are waited for a moment only."""
-    with running_service(database, MeanScorer(), SETTINGS, decode=decode_message, connections=2, wait_s=0.2) as running:
+    with running_service(
+        database, always(MeanScorer()), SETTINGS, decode=decode_message, connections=2, wait_s=0.2
+    ) as running:
         yield running
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from console.rest.events import LARGEST_BODY_BYTES
 from console.rest.service import Service, running_service
+from flows.served import always
 from processors.decode import decode_message
 from store.coils import counts
 from store.connection import Connection, connect
@@ -269,7 +270,9 @@ def test_connections_cut_at_any_time_lose_and_double_nothing(
 
 
 def test_two_consoles_judge_each_coil_once(client: httpx.Client, connection: Connection, database: str) -> None:
-    with running_service(database, MeanScorer(), SETTINGS, decode=decode_message, connections=2, wait_s=1.0) as other:
+    with running_service(
+        database, always(MeanScorer()), SETTINGS, decode=decode_message, connections=2, wait_s=1.0
+    ) as other:
         for name in range(20):
             post(client, events_of(coil(str(name), rows=3)))
             other.judge.wake()

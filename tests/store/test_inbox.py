@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from flows.inbox import InboxJudge, Looked, judge_due
 from flows.intake import Message, Refused, read_event
 from flows.limited_database import LimitedDatabase
+from flows.served import always, only
 from processors.decode import ChunkEvent, EventFault, decode_message
 from schemas.coils import CoilKey
 from schemas.errors import StoreUnavailableError
@@ -57,7 +58,7 @@ def send(connection: Connection, events: Sequence[dict[str, Any]], settings: Set
 
 
 def judge(connection: Connection, settings: Settings = SLOW, up_since: datetime = LONG_AGO) -> tuple[int, int, int]:
-    looked = judge_due(connection, MeanScorer(), settings, decode=decode_message, up_since=up_since)
+    looked = judge_due(connection, only(MeanScorer()), settings, decode=decode_message, up_since=up_since)
     return looked.judged, looked.rejected, looked.postponed
 
 
@@ -77,7 +78,7 @@ def judge_quickly(connection: Connection) -> Looked:
     done: list[Looked] = []
 
     def look() -> bool:
-        done.append(judge_due(connection, MeanScorer(), QUICK, decode=decode_message, up_since=LONG_AGO))
+        done.append(judge_due(connection, only(MeanScorer()), QUICK, decode=decode_message, up_since=LONG_AGO))
         return done[-1].taken > done[-1].postponed
 
     wait_until(look)
@@ -239,7 +240,9 @@ def test_several_judges_judge_each_coil_once(connection: Connection, database: s
 
     def work() -> None:
         with connect(database) as mine:
-            while (looked := judge_due(mine, MeanScorer(), small, decode=decode_message, up_since=LONG_AGO)).taken:
+            while (
+                looked := judge_due(mine, only(MeanScorer()), small, decode=decode_message, up_since=LONG_AGO)
+            ).taken:
                 judged.append(looked.judged)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -284,7 +287,7 @@ def test_a_coil_that_the_database_refuses_is_a_dead_letter_and_the_others_are_ju
 def test_a_coil_that_the_models_fail_on_is_a_dead_letter_and_the_others_are_judged(connection: Connection) -> None:
     for name in ("7", "bad", "8"):
         send(connection, events_of(coil(name)))
-    looked = judge_due(connection, FailingScorer(), SLOW, decode=decode_message, up_since=LONG_AGO)
+    looked = judge_due(connection, only(FailingScorer()), SLOW, decode=decode_message, up_since=LONG_AGO)
     assert (looked.judged, looked.rejected, looked.postponed) == (2, 1, 0)
     [row] = connection.execute("select coil_id, step, error from coilflow.dead_letters").fetchall()
     assert row == {"coil_id": "bad", "step": "score", "error": "the models failed on a batch"}
@@ -304,7 +307,7 @@ def test_a_judge_that_something_unforeseen_happens_to_tells_it_and_judges_on(
 
     send(connection, events_of(coil("7")))
     with capture_logs([format_exc_info]) as logged:
-        service = InboxJudge(database, MeanScorer(), SLOW, decode=decode)
+        service = InboxJudge(database, always(MeanScorer()), SLOW, decode=decode)
         service.start()
         try:
             wait_until(lambda: counts(connection).decided == 1)
@@ -322,7 +325,7 @@ def test_a_judge_stopped_in_its_transaction_holds_nobody_up_for_ever(
     monkeypatch.setattr("store.waits.IDLE_IN_TRANSACTION_S", 0.2)
     send(connection, events_of(coil("7")))
     scorer = WaitingScorer()
-    stopped = InboxJudge(database, scorer, SLOW, decode=decode_message)
+    stopped = InboxJudge(database, always(scorer), SLOW, decode=decode_message)
     stopped.start()
     try:
         assert scorer.began.wait(20)
@@ -362,7 +365,7 @@ def test_the_judge_and_its_callers_wait_for_a_lock_so_long_and_no_longer(connect
 
 
 def test_a_judge_cut_off_from_the_database_judges_on_when_it_is_back(connection: Connection, database: str) -> None:
-    service = InboxJudge(database, MeanScorer(), SLOW, decode=decode_message)
+    service = InboxJudge(database, always(MeanScorer()), SLOW, decode=decode_message)
     service.start()
     try:
         for name in range(20):

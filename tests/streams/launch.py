@@ -27,6 +27,7 @@ import flows.kafka.session
 from flows.kafka import metrics
 from flows.kafka.rebalances import Rebalances
 from flows.kafka.worker import run_worker
+from flows.served import always
 from processors.decode import decoder
 from processors.partition_log import PartitionLog
 from schemas.settings import Settings
@@ -142,7 +143,9 @@ def _work(order: dict[str, Any]) -> None:
     _arm(_Death(point, passes, signal.SIGSTOP if freezing else signal.SIGKILL))
     flows.kafka.session._REPORT_EVERY_S = 0.3
     settings = Settings(**order["settings"])
-    run_worker(settings, MeanScorer(), decoder(None), dsn=order["dsn"], instance_id=order.get("instance_id"), stop=stop)
+    run_worker(
+        settings, always(MeanScorer()), decoder(None), dsn=order["dsn"], instance_id=order.get("instance_id"), stop=stop
+    )
     if order.get("tally"):
         Path(order["tally"]).write_bytes(orjson.dumps(unaccounted(settings.kafka.chunks_topic)))
 

@@ -16,6 +16,7 @@ from kafka import KafkaProducer
 
 from flows.kafka.produce import binary_message
 from flows.kafka.worker import run_worker
+from flows.served import always
 from processors.decode import decoder
 from processors.score import Scorer
 from schemas.settings import Settings
@@ -209,11 +210,13 @@ class Thread:
         self._stop = threading.Event()
         self._failed: list[BaseException] = []
 
+        current = always(scorer)
+
         def run() -> None:
             try:
                 run_worker(
                     stream.settings,
-                    scorer,
+                    current,
                     decoder(None),
                     dsn=stream.dsn,
                     instance_id=instance_id,

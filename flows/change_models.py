@@ -1,0 +1,125 @@
+"""Changes of what serves with what they need of the files: kept, whole and tried before the registry hears of it."""
+
+import threading
+from pathlib import Path
+
+from flows.bundle_store import keep, local_copy, read_folder
+from flows.trial import Trial, try_out
+from schemas.errors import BundleError
+from schemas.settings import Settings
+from store import registry
+from store.connection import Connection
+from store.registered import EVERY_PLANT, StoredEnsemble, champion_of, champions_before, ensemble, serving
+from store.registry import NewEnsemble
+from store.registry_steps import Actor, known_ensemble
+
+_OVER = ("retired", "rejected")  # the registry refuses these whatever their files are
+
+
+def model_destinations(settings: Settings) -> tuple[str, ...]:
+    """Where `model.changed` is announced: on Kafka's topic of models, where verdicts are announced on Kafka."""
+    on_kafka = settings.mode == "announce" and any(one.startswith("kafka:") for one in settings.destinations)
+    return (f"kafka:{settings.kafka.models_topic}",) if on_kafka else ()
+
+
+def register_folder(
+    connection: Connection,
+    folder: Path,
+    settings: Settings,
+    actor: Actor,
+    *,
+    plant: str = EVERY_PLANT,
+    parent: str | None = None,
+    snapshot_digest: str | None = None,
+) -> StoredEnsemble:
+    """Keep an ensemble's folder where the workers find it, and register it as a candidate.
+
+    Args:
+        connection: on a database of this version.
+        folder: of the ensemble.
+        settings: where ensembles are kept.
+        actor: who registers it, and why.
+        plant: that it was made for.
+        parent: version of the ensemble that it succeeds.
+        snapshot_digest: of the coils that its new member learnt from.
+
+    Raises:
+        BundleError: a file is missing or altered, or it cannot be kept.
+        RegistryError: its version is registered with other files.
+        StoreError: the database refused.
+    """
+    new = new_ensemble(folder, settings, plant=plant, parent=parent, snapshot_digest=snapshot_digest)
+    registry.register_ensemble(connection, new, actor)
+    return known_ensemble(connection, new.manifest.version)
+
+
+def new_ensemble(
+    folder: Path,
+    settings: Settings,
+    *,
+    plant: str = EVERY_PLANT,
+    parent: str | None = None,
+    snapshot_digest: str | None = None,
+) -> NewEnsemble:
+    """Keep an ensemble's folder, and say of it what the registry asks; raises BundleError."""
+    whole = read_folder(folder)
+    return NewEnsemble(
+        manifest=whole.manifest,
+        members=whole.members,
+        guard=whole.guard,
+        location=keep(whole, settings),
+        plant=plant,
+        parent=parent,
+        snapshot_digest=snapshot_digest,
+    )
+
+
+def promote(
+    connection: Connection, version: str, settings: Settings, actor: Actor, *, plant: str = EVERY_PLANT
+) -> None:
+    """Promote an ensemble after a trial here: the workers try it again, each on its own machine.
+
+    Raises:
+        BundleError: it is damaged, off on its canaries, crashes or is too slow.
+        RegistryError: the registry refuses it.
+        StoreError: the database refused.
+    """
+    _try_unless_over(connection, version, settings, plant)
+    registry.promote(connection, version, actor, plant=plant)
+
+
+def shadow(connection: Connection, version: str, settings: Settings, actor: Actor, *, plant: str = EVERY_PLANT) -> None:
+    """Let an ensemble shadow after a trial here; raises as `promote`."""
+    _try_unless_over(connection, version, settings, plant)
+    registry.shadow(connection, version, actor, plant=plant)
+
+
+def rollback(connection: Connection, settings: Settings, actor: Actor, *, plant: str = EVERY_PLANT) -> str | None:
+    """Go back to the champion before, after a trial of it here; as `store.registry.rollback`."""
+    back = next(iter(champions_before(connection, plant)), None)
+    if back is not None:
+        verify(known_ensemble(connection, back), settings)
+    return registry.rollback(connection, actor, plant=plant)
+
+
+def verify(stored: StoredEnsemble, settings: Settings, *, against: StoredEnsemble | None = None) -> Trial:
+    """Check an ensemble's digests, and try it in a process of its own, its canaries too; raises BundleError."""
+    folder = local_copy(stored, settings)
+    return try_out(folder, folder_to_beat(against, settings), settings, threading.Event())
+
+
+def folder_to_beat(champion: StoredEnsemble | None, settings: Settings) -> Path | None:
+    """Folder of the champion that a new ensemble is timed against; None where its files are gone or damaged."""
+    try:
+        return None if champion is None else local_copy(champion, settings)
+    except BundleError:  # what comes after a damaged one must not fail for it
+        return None
+
+
+def _try_unless_over(connection: Connection, version: str, settings: Settings, plant: str) -> None:
+    found = ensemble(connection, version)
+    champion = champion_of(serving(connection), plant)
+    if found is None or found.state in _OVER or champion == version:
+        return  # refused by the registry, with the reason
+    against = None if champion is None else known_ensemble(connection, champion)
+    verify(found, settings, against=against)

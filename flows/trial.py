@@ -1,0 +1,91 @@
+"""Whether an ensemble may serve, found out in a process of its own before anything of it is loaded here."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from schemas.errors import BundleError
+from schemas.settings import Settings
+
+_MOST_S = 600.0  # its processor time has a limit of its own
+_LOOK_S = 0.05
+_REMEDY = "do not serve it: train it again, or restore it from a good copy"
+
+
+class TrialStoppedError(Exception):
+    """The trial was broken off since this process is to end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What an ensemble showed."""
+
+    off: float  # largest |Δp| of its canary coils
+    ms: float  # a coil
+    champion_ms: float | None  # of the one that it would replace, in turn on the same machine
+
+
+def try_out(folder: Path, against: Path | None, settings: Settings, stop: threading.Event) -> Trial:
+    """Load an ensemble, score its canaries and time it in a child process.
+
+    Args:
+        folder: of the ensemble.
+        against: folder of the champion, whose milliseconds a coil times `promotion.slowest` are the most allowed; None
+            where there is none.
+        settings: threads, how members are combined, and `promotion.slowest`.
+        stop: set where this process is to end.
+
+    Raises:
+        BundleError: it is altered, cannot be loaded, is off on its canaries, crashes, never ends or is too slow.
+        TrialStoppedError: `stop` was set before it was done.
+    """
+    asked = {
+        "folder": str(folder),
+        "against": str(against) if against else None,
+        "threads": settings.threads,
+        "how": settings.combine,
+    }
+    command = [sys.executable, "-m", "flows.trial_process", orjson.dumps(asked).decode()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - ours
+        said = _wait(process, folder, stop)
+    found = _read(said, process.returncode, folder)
+    trial = Trial(off=found["off"], ms=found["ms"], champion_ms=found.get("champion_ms"))
+    if trial.champion_ms is not None and trial.ms > settings.promotion.slowest * trial.champion_ms:
+        raise BundleError(
+            f"{folder} takes {trial.ms:.1f} ms a coil, the champion {trial.champion_ms:.1f}: more than "
+            f"{settings.promotion.slowest:g} times as long",
+            remedy="take a smaller model, or raise COILFLOW_PROMOTION__SLOWEST",
+        )
+    return trial
+
+
+def _wait(process: "subprocess.Popen[bytes]", folder: Path, stop: threading.Event) -> bytes:
+    deadline = time.monotonic() + _MOST_S
+    try:
+        while process.poll() is None:
+            if stop.wait(_LOOK_S):
+                raise TrialStoppedError
+            if time.monotonic() > deadline:
+                raise BundleError(f"{folder}: its trial was not over after {_MOST_S:.0f} s", remedy=_REMEDY)
+        return process.stdout.read() if process.stdout else b""
+    finally:
+        process.kill()
+
+
+def _read(said: bytes, code: int, folder: Path) -> dict[str, float]:
+    if code:
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        raise BundleError(f"{folder}: the process that tried it crashed ({how})", remedy=_REMEDY)
+    try:
+        found: dict[str, float] = orjson.loads(said)
+    except orjson.JSONDecodeError as error:
+        raise BundleError(f"{folder}: the process that tried it said nothing", remedy=_REMEDY) from error
+    if "error" in found:
+        raise BundleError(str(found["error"]), remedy=str(found["remedy"]))
+    return found

@@ -1,0 +1,92 @@
+"""Try an ensemble in a process of its own: `python -m flows.trial_process`, started by `flows.trial`.
+
+What it is asked is the one argument, and what it found the one line that it prints, both JSON. A graph that crashes
+ONNX Runtime, eats the memory or never ends takes this process with it, and not the worker.
+"""
+
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from models.ensemble import Ensemble, load_ensemble
+from schemas.coils import CoilKey
+from schemas.combine import PlainCombine
+from schemas.errors import BundleError
+from schemas.layout import MATRIX_SHAPE
+from schemas.matrices import Scale, matrix_batch
+
+_NICENESS = 10  # coils come first, and a busy machine still gets it done
+_MOST_CPU_S = 60  # then SIGXCPU: a busy machine may take minutes for the same
+_TIMED_COILS = 16
+_ROUNDS = 5  # the fastest counts: whatever else runs only slows
+
+
+def try_ensemble(folder: Path, against: Path | None, *, threads: int, how: PlainCombine | None) -> dict[str, float]:
+    """Load an ensemble, score its canaries, and time it, in turn with the one that it would replace.
+
+    Returns:
+        `off`, the largest |Δp| of the canaries; `ms` and, where `against` is given, `champion_ms`, a coil.
+
+    Raises:
+        BundleError: a file is altered, the graph is none, or the canaries are off.
+    """
+    tried = load_ensemble(folder, threads=threads, how=how)
+    found = {"off": max(tried.verify().values())}
+    timed = {"ms": tried}
+    if against is not None:
+        timed["champion_ms"] = load_ensemble(against, threads=threads, how=how)
+    fastest = dict.fromkeys(timed, float("inf"))
+    for _ in range(_ROUNDS):
+        for name, ensemble in timed.items():
+            fastest[name] = min(fastest[name], _milliseconds(ensemble))
+    return {**found, **fastest}
+
+
+def _milliseconds(ensemble: Ensemble) -> float:
+    """Milliseconds a coil of one batch."""
+    batch = timed_batch("limits" if "limits" in ensemble.manifest.thresholds else "self", ensemble.limits.version)
+    begun = time.perf_counter()
+    ensemble.score(batch)
+    return 1000 * (time.perf_counter() - begun) / _TIMED_COILS
+
+
+def timed_batch(scale: Scale, limits_version: str) -> pa.RecordBatch:
+    """Coils that are as much work as any: what a matrix holds does not change it."""
+    matrix = np.random.default_rng(0).uniform(-1, 1, (_TIMED_COILS, *MATRIX_SHAPE)).astype(np.float32)
+    return matrix_batch(
+        keys=[CoilKey(plant="trial", coil_id=str(number)) for number in range(_TIMED_COILS)],
+        revisions=[f"{number:064x}" for number in range(_TIMED_COILS)],
+        matrix=matrix,
+        spread=np.zeros_like(matrix),
+        observed=np.ones(_TIMED_COILS),
+        scale=scale,
+        columns={"limits_version": [limits_version if scale == "limits" else None] * _TIMED_COILS},
+    )
+
+
+def main() -> None:
+    """Do as the argument says; exit 1 with the reason where the ensemble is no good."""
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_CPU, (_MOST_CPU_S, _MOST_CPU_S))
+    asked = orjson.loads(sys.argv[1])
+    against = asked["against"]
+    found: dict[str, object]
+    try:
+        found = dict(
+            try_ensemble(
+                Path(asked["folder"]), Path(against) if against else None, threads=asked["threads"], how=asked["how"]
+            )
+        )
+    except BundleError as error:
+        found = {"error": str(error), "remedy": error.remedy}
+    sys.stdout.write(orjson.dumps(found).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()
