@@ -5,7 +5,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 
 KILLS ?= 1000
 
-.PHONY: demo test chaos check lint types rooms bundles contracts picture clean
+.PHONY: demo test chaos check lint types rooms bundles reference contracts picture clean
 
 demo: .venv/serving  ## simulate a shift, assess it, store the verdicts, draw the coils in doubt (no torch)
 	$(BIN)/coilflow demo
@@ -30,6 +30,9 @@ rooms: .venv/developing
 
 bundles: .venv/developing  ## train the shipped ensemble again (about twenty minutes on two cores)
 	$(BIN)/python -m flows.bundles
+
+reference: .venv/developing  ## what coils look like to the shipped ensemble, against which drift is told (half a minute)
+	$(BIN)/python -m flows.references
 
 contracts: .venv/developing  ## write schemas/published from the pydantic models
 	$(BIN)/python -m schemas.contracts

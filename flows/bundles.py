@@ -15,11 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.population import Population
+from flows.references import typical_reference
 from flows.split import split
 from flows.train import population_of, train_on
 from models.bundle import MANIFEST, VERSION_DIGITS, load_bundle, read_file, sha256
 from models.data_spec import DataSpec
 from models.ensemble import SHIPPED, Ensemble, load_ensemble, without_weights, write_ensemble
+from models.reference import write_reference
 from models.spec import TrainSpec, read_spec
 from models.thresholds import f1_threshold
 from schemas.bundles import EnsembleManifest
@@ -50,6 +52,7 @@ def build_ensemble(specs: Sequence[TrainSpec], out: Path, progress: Progress | N
             trained = train_on(spec, populations[spec.data], Path(folder) / "trained" / spec.name, progress)
             members.append(without_weights(load_bundle(trained, threads=1), Path(folder) / spec.name))
         manifest = _with_thresholds(members, specs, populations, first.limits, Path(folder))
+        write_reference(Path(folder) / NAME, typical_reference(load_ensemble(Path(folder) / NAME, threads=2)))
         _replace(out, Path(folder) / NAME)
     return manifest
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.chi_square import chi_square_quantile
 from schemas.coils import Float32Array, FloatArray
-from schemas.layout import SENSORS_PER_FACE
+from schemas.layout import MATRIX_COLUMNS, MATRIX_ROWS, SENSORS_PER_FACE
 from schemas.reference import QuantityReference, Reference
 
 CLIPPED = "clipped"
@@ -51,9 +51,9 @@ def coil_quantities(matrix: Float32Array, length_m: FloatArray) -> dict[str, Flo
         matrix: float32 [B, 264, 18], saliency by global limits.
         length_m: float64 [B], NaN where unknown.
     """
-    cells = matrix.reshape(len(matrix), -1).astype(np.float64)
+    cells = matrix.reshape(-1, MATRIX_ROWS * MATRIX_COLUMNS).astype(np.float64)
     top, bottom = (
-        matrix[:, :, face].reshape(len(matrix), -1).astype(np.float64)
+        matrix[:, :, face].reshape(-1, MATRIX_ROWS * SENSORS_PER_FACE).astype(np.float64)
         for face in (slice(SENSORS_PER_FACE), slice(SENSORS_PER_FACE, None))
     )
     return {
