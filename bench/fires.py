@@ -75,7 +75,7 @@ class Pair:
         self.processes = [self._start() for _ in range(2)]
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def leading(self, connection: Connection) -> int | None:
         """Which of the two leads."""

@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from flows.limited_database import LimitedDatabase
 from scheduler.jobs import Job, JobContext
-from schemas.errors import CoilflowError, NotLeaderError, StoreUnavailableError
+from schemas.errors import CoilflowError, NotLeaderError, StoreError, StoreUnavailableError
 from schemas.settings import Settings
 from store.alarms import clear_alarm, raise_alarm
 from store.connection import Connection, parameters_of
@@ -70,11 +70,25 @@ def run_fire(lead: Lead, database: LimitedDatabase, fire: Fire, job: Job) -> boo
     log = _log.bind(job=fire.job, fire_at=fire.fire_at.isoformat(), attempt=attempt.attempt, epoch=lead.epoch)
     log.info("a run begins")
     context = _context(lead, fire, attempt, began_at)
-    result = _call(job, context)
-    _wait(result, context, lead, job.most_seconds)
+    if attempt.attempt > _MOST_ATTEMPTS:
+        result = _lost_too_often(attempt)
+    else:
+        result = _call(job, context)
+        _wait(result, context, lead, job.most_seconds)
     committed = _recorded(lead, database, fire, job, attempt, result)
     log.info("a run has ended", committed=committed, said=result.said, error=result.error and str(result.error))
     return committed
+
+
+def _lost_too_often(attempt: Attempt) -> _Result:
+    """What stands for a run that is not tried any more: each before it may have ended its leader."""
+    lost = StoreError(
+        f"{attempt.attempt - 1} runs began, and their leaders were lost",
+        remedy="look why schedulers end, e.g. for want of memory",
+    )
+    result = _Result(error=lost)
+    result.done.set()
+    return result
 
 
 def threads_of(job: str) -> int:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from flows.kafka.database import backoff_s
+from scheduler.alarms import tell_alarms
 from scheduler.attempt import Lead
 from scheduler.channels import open_channels
 from scheduler.cron import cron_trigger, time_zone
@@ -58,7 +59,12 @@ class Scheduler:
         while not stop.is_set():
             try:
                 with leader_session(self._dsn) as session:
-                    taken = stand_by(session, take_over_s=self._settings.schedule.take_over_s, stop=stop)
+                    taken = stand_by(
+                        session,
+                        take_over_s=self._settings.schedule.take_over_s,
+                        stop=stop,
+                        silent=lambda silent_s: self._tell_of_silence(session, silent_s),
+                    )
                     failures = 0
                     if taken is not None:
                         self._lead(session, taken, stop)
@@ -94,6 +100,16 @@ class Scheduler:
                 "see that `coilflow scheduler run` is always up, better twice"
             )
             raise_alarm(session, NO_LEADER, "", text=text, now=self._clock())
+
+    def _tell_of_silence(self, session: Connection, silent_s: float) -> None:
+        """Told from here: the leader, whose task it is, does not."""
+        now = self._clock()
+        text = (
+            f"the leading scheduler has been silent for {silent_s:.0f} s and cannot be put out: jobs do not run; "
+            "end it, and let all schedulers connect as the same user of the database"
+        )
+        raise_alarm(session, NO_LEADER, "", text=text, now=now)
+        tell_alarms(session, self._settings.alarms, open_channels(self._settings), now=now)
 
 
 def check_crons(settings: Settings, jobs: Jobs, *, now: datetime) -> None:

@@ -3,13 +3,18 @@
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from schemas.errors import NotLeaderError, StoreError
+from schemas.loop_settings import ScheduleSettings
+from schemas.settings import Settings
+from store.alarms import open_alarms
 from store.connection import Connection, connect
 from store.leadership import TakeOver, beat, fenced, last_leader, leader_session, resign, sessions_of, take_over
 from store.schedule import begin_attempt, commit_attempt, end_attempt, fires_to_run, record_fires
@@ -172,3 +177,44 @@ def test_a_frozen_leader_is_followed_and_its_commit_is_refused(
     assert len(rows(connection, "select * from ledger where fire_at = '2026-11-20 12:00+0'")) == 1
     epochs = rows(connection, "select distinct epoch from ledger")
     assert len(epochs) == 1
+
+
+def test_a_leader_of_another_user_who_is_silent_is_told_of_by_those_that_stand_by(
+    database: str, connection: Connection
+) -> None:
+    """Its session cannot be ended from there."""
+    role = f"other_{uuid.uuid4().hex[:8]}"
+    for statement in (
+        f"create role {role} login",
+        f"grant usage on schema coilflow to {role}",
+        f"grant all on all tables in schema coilflow to {role}",
+    ):
+        connection.execute(statement.encode())
+    try:
+        with leader_session(database) as silent:
+            lead(silent)
+            other = make_conninfo(database, user=role)
+            with running(other, {}, settings=Settings(schedule=ScheduleSettings(take_over_s=0.2))):
+                wait_until(lambda: open_alarms(connection))
+            beat(silent, 1)
+    finally:
+        connection.execute(f"drop owned by {role}".encode())
+        connection.execute(f"drop role {role}".encode())
+    [alarm] = open_alarms(connection)
+    assert alarm.kind == "no_leader"
+    assert "cannot be put out" in alarm.text
+
+
+def test_a_fire_whose_leaders_are_lost_each_time_fails_in_the_end(database: str, connection: Connection) -> None:
+    ledger(connection)
+    jobs = {"write": job()}
+    behind(database, jobs, 1)
+    with leader_session(database) as session:
+        epoch = follow(session).epoch
+        begun(connection, epoch)
+        connection.execute("update coilflow.fires set attempts = 20")
+        connection.execute("update coilflow.attempts set attempt = 20")
+    with running(database, jobs):
+        wait_until(lambda: open_alarms(connection))
+    assert "20 runs began, and their leaders were lost" in open_alarms(connection)[0].text
+    assert rows(connection, "select state from coilflow.fires") == [{"state": "failed"}]
