@@ -151,7 +151,7 @@ def stories(draw: st.DrawFn) -> Words:
             at=at,
             event_id=f"e{at}",
             settles=draw(st.booleans()),
-            corrects=draw(st.none() | st.sampled_from([f"e{i}" for i in range(number) if i != at] or [None])),
+            corrects=draw(st.sampled_from([None, *(f"e{i}" for i in range(number) if i != at)])),
         )
         for at in range(number)
     ]
