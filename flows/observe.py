@@ -76,6 +76,11 @@ def configure_logging() -> None:
     )
 
 
+def log_to_stderr() -> None:
+    """Let what a short command logs go to standard error, in lines for people: standard output has its results."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr), cache_logger_on_first_use=False)
+
+
 def serve_metrics(port: int | None) -> None:
     """Serve this process's metrics at `http://HOST:port/metrics` until it ends; nothing where `port` is None.
 

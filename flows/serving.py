@@ -239,11 +239,9 @@ class Serving:
     def _note(self, place: Place, stored: StoredEnsemble, outcome: Outcome, reason: str = "") -> None:
         plant, role = place
         SWAPS.labels(role, outcome).inc()
-        said = {"plant": plant, "role": role, "ensemble": stored.version}
         if outcome == "refused":
-            log.error("an ensemble is refused, what served before goes on", **said, reason=reason)
-        else:
-            log.info("an ensemble serves", **said)
+            refused = {"plant": plant, "role": role, "ensemble": stored.version, "reason": reason}
+            log.error("an ensemble is refused, what served before goes on", **refused)
         given = SwapAnswer(
             worker=self._worker,
             plant=plant,
@@ -260,6 +258,8 @@ class Serving:
         while self._unanswered:
             given, name = self._unanswered[0]
             answer(connection, given, name=name, announce=self._announce)
+            if given.outcome == "swapped":
+                log.info("an ensemble serves", ensemble=given.ensemble_version, plant=given.plant, role=given.role)
             self._unanswered.pop(0)
         seen = Worker(worker=self._worker, host=self._host, kind=self._kind, seen_at=datetime.now(UTC))
         note_worker(connection, seen)

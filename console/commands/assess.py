@@ -11,6 +11,7 @@ from console.output import RejectReport, out, print_json, progress, verdict_json
 from flows.assess import JudgedCoil
 from flows.assess import assess as assess_source
 from flows.mapping import mapping_of
+from flows.observe import log_to_stderr
 from flows.record import record
 from flows.served import Ensembles, only
 from flows.serving import Serving, serving_ensemble
@@ -37,6 +38,7 @@ def assess(
 ) -> int:
     """Judge every coil of SOURCE: OK, NOK or UNDECIDED."""
     settings = load_settings()
+    log_to_stderr()
     opened = open_source(source, plant=settings.plant, mapping=mapping_of(settings))
     labels: Counter[Label] = Counter()
     first: dict[bool, list[JudgedCoil]] = {True: [], False: []}  # OK, not OK
