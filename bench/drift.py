@@ -19,8 +19,8 @@ from plant.settings import PRODUCTION, TRAINING, LineSettings
 from processors.assemble import assemble
 from processors.normalize import normalize
 from schemas.coils import FloatArray, Limits
+from schemas.loop_settings import DriftSettings
 from schemas.reference import Reference
-from schemas.settings import DriftSettings
 
 WINDOWS = (100, 250, 500)
 LINES: tuple[tuple[str, LineSettings], ...] = (

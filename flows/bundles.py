@@ -52,7 +52,6 @@ def build_ensemble(specs: Sequence[TrainSpec], out: Path, progress: Progress | N
             trained = train_on(spec, populations[spec.data], Path(folder) / "trained" / spec.name, progress)
             members.append(without_weights(load_bundle(trained, threads=1), Path(folder) / spec.name))
         manifest = _with_thresholds(members, specs, populations, first.limits, Path(folder))
-        write_reference(Path(folder) / NAME, typical_reference(load_ensemble(Path(folder) / NAME, threads=2)))
         _replace(out, Path(folder) / NAME)
     return manifest
 
@@ -106,6 +105,7 @@ def main() -> None:
     specs = [read_spec(path) for path in sorted(SPECS.glob("*.yaml"))]
     with Progress(console=console) as progress:
         manifest = build_ensemble(specs, SHIPPED, progress)
+    write_reference(SHIPPED, typical_reference(load_ensemble(SHIPPED, threads=2)))
     console.print(f"ensemble {manifest.version}, limits {manifest.limits}, thresholds {manifest.thresholds}")
     for name in manifest.members:
         member = load_bundle(SHIPPED / name, threads=1).manifest

@@ -64,7 +64,7 @@ def test_a_score_is_told_by_band_material_and_plant(connection: Connection) -> N
     say(connection, "b", "OK")
     say(connection, "c", "OK", plant="graz")
     score_models(connection, settings(), LATER)
-    cells = {part: score.cells for (subject, part), score in newest(connection).items() if subject == E1}
+    cells = {part: tuple(score.cells) for (subject, part), score in newest(connection).items() if subject == E1}
     assert cells == {
         ALL: (1, 1, 0, 1),
         Slice(kind="band", value="100–120"): (1, 0, 0, 1),
@@ -81,7 +81,7 @@ def test_late_feedback_is_charged_to_the_version_that_made_the_verdict(connectio
     decide(connection, decided("b", 0.1, ensemble="e2", members=[("cnn1d", "1.1", 0.1)]), at=NOON + timedelta(hours=2))
     say(connection, "a", "OK", after=timedelta(days=6))
     score_models(connection, settings(), NOON + timedelta(days=7))
-    cells = {subject: score.cells for (subject, part), score in newest(connection).items() if part == ALL}
+    cells = {subject: tuple(score.cells) for (subject, part), score in newest(connection).items() if part == ALL}
     assert cells[E1] == (0, 1, 0, 0)
     assert cells[Subject(kind="ensemble", model="", version="e2", role="champion")] == (0, 0, 0, 0)
     assert cells[Subject(kind="member", model="cnn1d", version="1.1", role="champion")] == (0, 0, 0, 0)
@@ -97,9 +97,13 @@ def test_a_coil_counts_by_the_revision_that_its_label_names_and_else_by_the_stan
     say(connection, "standing", "OK")
     say(connection, "unknown", "OK", revision="never seen here")
     score_models(connection, settings(), LATER)
-    cells = {subject.version: score.cells for (subject, part), score in newest(connection).items() if part == ALL}
-    assert cells["e1"] == (1, 0, 0, 0)
-    assert cells["e2"] == (0, 0, 0, 2)
+    found = newest(connection).items()
+    cells = {
+        subject.version: tuple(score.cells)
+        for (subject, part), score in found
+        if part == ALL and subject.kind == "ensemble"
+    }
+    assert cells == {"e1": (1, 0, 0, 0), "e2": (0, 0, 0, 2)}
 
 
 def test_a_shadow_is_scored_beside_the_champion_on_the_coils_that_the_champion_asked_for(
