@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from flows.drift import check_drift, quantities_of_latest, reference_from_database
+from flows.drift_report import write_drift_report
 from flows.references import take_reference
 from models.ensemble import SHIPPED, Ensemble, load_ensemble
 from models.reference import REFERENCE, load_reference, write_reference
@@ -18,7 +20,7 @@ from processors.assemble import assemble
 from processors.decide import decide
 from processors.normalize import normalize
 from processors.score import score
-from schemas.errors import BundleError, SourceError
+from schemas.errors import BundleError, SourceError, UsageError
 from schemas.matrices import MATRIX_BATCH
 from schemas.readings import readings_of
 from schemas.settings import Settings, ToleranceProfile
@@ -181,3 +183,23 @@ def test_settings_of_drift_are_read_by_the_check(
     strict = Settings().model_copy(update={"drift": Settings().drift.model_copy(update={"least_coils": COILS + 1})})
     [check] = check_drift(connection, strict, ensemble, LATER)
     assert check.figures == {}
+
+
+def test_a_page_compares_the_latest_coils_with_those_before_or_says_what_is_not_installed(
+    connection: Connection, ensemble: Ensemble, linz: list[Decided], tmp_path: Path
+) -> None:
+    page = tmp_path / "drift.html"
+    store(connection, linz)
+    given = settings()
+    halves = given.model_copy(
+        update={"drift": given.drift.model_copy(update={"window_coils": COILS // 2, "least_coils": COILS // 2})}
+    )
+    if find_spec("evidently") is None:
+        with pytest.raises(UsageError, match="a drift report needs evidently, which is not installed"):
+            write_drift_report(connection, halves, ensemble, LATER, plant="linz", out=page)
+        return
+    write_drift_report(connection, halves, ensemble, LATER, plant="linz", out=page)
+    text = page.read_text(encoding="utf-8")
+    assert all(name in text for name in ("mean_top", "p_nok cnn1d", "length_m"))
+    with pytest.raises(SourceError, match=f"0 coils of linz ran before the latest {COILS}, 100 are needed"):
+        write_drift_report(connection, given, ensemble, LATER, plant="linz", out=page)
