@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from flows.limited_database import LimitedDatabase
 from scheduler.jobs import Job, JobContext
+from scheduler.metrics import RUN_SECONDS, RUNS
 from schemas.errors import CoilflowError, NotLeaderError, StoreError, StoreUnavailableError
 from schemas.settings import Settings
 from store.alarms import clear_alarm, raise_alarm
@@ -63,7 +64,7 @@ def run_fire(lead: Lead, database: LimitedDatabase, fire: Fire, job: Job) -> boo
     Raises:
         StoreError: the database refused, so the attempt stays open; the next one, or the next leader, ends it.
     """
-    began_at = lead.clock()
+    began_at, began_s = lead.clock(), time.monotonic()
     attempt = begin_attempt(database.connection(), fire.fire_id, epoch=lead.epoch, now=began_at)
     if attempt is None:
         return False
@@ -76,6 +77,7 @@ def run_fire(lead: Lead, database: LimitedDatabase, fire: Fire, job: Job) -> boo
         result = _call(job, context)
         _wait(result, context, lead, job.most_seconds)
     committed = _recorded(lead, database, fire, job, attempt, result)
+    RUN_SECONDS.labels(fire.job).set(time.monotonic() - began_s)
     log.info("a run has ended", committed=committed, said=result.said, error=result.error and str(result.error))
     return committed
 
@@ -181,6 +183,7 @@ def _record(connection: Connection, lead: Lead, fire: Fire, job: Job, attempt: A
     )
     if not ended:  # its commit was under way, or another leads
         return is_committed(connection, attempt.attempt_id) and _committed(connection, fire, now)
+    RUNS.labels(fire.job, outcome).inc()
     if at_fault or again is None:
         what = "it is tried again" if again else "its next fire comes by its crontab"
         kind = JOB_HANGS if outcome == "timed_out" else JOB_FAILED
@@ -190,6 +193,7 @@ def _record(connection: Connection, lead: Lead, fire: Fire, job: Job, attempt: A
 
 
 def _committed(connection: Connection, fire: Fire, now: datetime) -> bool:
+    RUNS.labels(fire.job, "committed").inc()
     for kind in (JOB_FAILED, JOB_HANGS, MISSED_FIRE):
         clear_alarm(connection, kind, fire.job, now=now)
     return True

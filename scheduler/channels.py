@@ -4,6 +4,7 @@ import smtplib
 import ssl
 import time
 from collections.abc import Callable
+from email.errors import MessageError
 from email.message import EmailMessage
 from functools import partial
 
@@ -44,24 +45,19 @@ def send_mail(settings: AlarmSettings, delivery: Delivery) -> None:
     Raises:
         BrokerError: the server cannot be reached, refused, or its certificate is not trusted.
     """
-    mail = EmailMessage()
-    mail["From"], mail["To"] = settings.mail_from, ", ".join(settings.mail_to)
-    mail["Subject"] = f"[coilflow] {' '.join(delivery.title.split())}"
-    mail["Date"] = delivery.at
-    mail["Message-ID"] = f"<{delivery.message_id}@coilflow>"
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-    mail.set_content(delivery.text)
     try:
+        mail = _mail(settings, delivery)
         with _smtp(settings) as server:
             if settings.smtp_tls == "starttls":
                 server.starttls(context=ssl.create_default_context())
             if settings.smtp_username is not None and settings.smtp_password is not None:
                 server.login(settings.smtp_username, settings.smtp_password.get_secret_value())
             refused = server.send_message(mail)
-    except (smtplib.SMTPException, OSError) as error:
+    # An address that is none makes the mail itself fail: ValueError, MessageError or IndexError.
+    except (smtplib.SMTPException, OSError, ValueError, MessageError, IndexError) as error:
         raise BrokerError(
             f"the mail server {settings.smtp_host}:{settings.smtp_port} did not take an alarm: {_reason(error)}",
-            remedy="check alarms.smtp_*; it is tried again",
+            remedy="check alarms.smtp_* and the addresses; it is tried again",
         ) from error
     if refused:
         raise BrokerError(f"the mail server refused {', '.join(sorted(refused))}", remedy="correct alarms.mail_to")
@@ -102,6 +98,17 @@ def post(webhook: Webhook, secret: bytes, delivery: Delivery) -> None:
     if not answer.is_success:
         said = f"{answer.status_code} {answer.reason_phrase}: {answer.text[:_SAID_CHARACTERS]}".rstrip(": ")
         raise BrokerError(f"the webhook {webhook.url} answered {said}", remedy="correct it there; it is tried again")
+
+
+def _mail(settings: AlarmSettings, delivery: Delivery) -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"], mail["To"] = settings.mail_from, ", ".join(settings.mail_to)
+    mail["Subject"] = f"[coilflow] {' '.join(delivery.title.split())}"
+    mail["Date"] = delivery.at
+    mail["Message-ID"] = f"<{delivery.message_id}@coilflow>"
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
+    mail.set_content(delivery.text)
+    return mail
 
 
 def _smtp(settings: AlarmSettings) -> smtplib.SMTP:

@@ -15,6 +15,7 @@ from scheduler.channels import open_channels
 from scheduler.cron import cron_trigger, time_zone
 from scheduler.jobs import Jobs
 from scheduler.leader import give_up, keep_leading, stand_by
+from scheduler.metrics import LEADS
 from scheduler.watch import NO_LEADER
 from scheduler.work import Work
 from schemas.errors import StoreError, UsageError
@@ -78,6 +79,7 @@ class Scheduler:
         lead = Lead(settings=self._settings, dsn=self._dsn, epoch=taken.epoch, clock=self._clock)
         self._complain(session, taken)
         work = Work(lead, self._jobs)
+        LEADS.set(1)
         try:
             work.start()
             keep_leading(session, taken.epoch, take_over_s=take_over_s, until=stop)
@@ -90,6 +92,7 @@ class Scheduler:
             give_up(session, taken.epoch)
             _log.info("this scheduler has given up the lead", epoch=taken.epoch)
         finally:
+            LEADS.set(0)
             session.close()  # at once, where the lead is lost: the next leader need not wait for our jobs
             work.stop()
 

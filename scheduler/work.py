@@ -21,8 +21,9 @@ from scheduler.channels import open_channels
 from scheduler.cron import cron_trigger, time_zone
 from scheduler.due import due_fires
 from scheduler.jobs import Job, Jobs
+from scheduler.metrics import OPEN_ALARMS
 from schemas.errors import NotLeaderError, StoreError, UsageError
-from store.alarms import raise_alarm
+from store.alarms import open_alarms, raise_alarm
 from store.connection import Connection
 from store.schedule import Unrun, fires_to_run, lose_attempts, record_fires
 from store.schedules import Schedule, register_schedules, schedules
@@ -179,7 +180,9 @@ class Work:
 
     def _tell(self) -> None:
         try:
-            tell_alarms(self._told.connection(), self._lead.settings.alarms, self._channels, now=self._lead.clock())
+            connection = self._told.connection()
+            OPEN_ALARMS.set(len(open_alarms(connection)))
+            tell_alarms(connection, self._lead.settings.alarms, self._channels, now=self._lead.clock())
         except StoreError as error:
             self._warn("alarms cannot be told", error)
 

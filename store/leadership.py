@@ -133,7 +133,8 @@ def fenced(connection: Connection, attempt_id: int) -> Iterator[None]:
     """A transaction that commits only while its attempt stands and its leader leads.
 
     Nobody can take over, and nobody give the attempt up, between its first statement and its commit: whoever does so
-    ends this session first. What is read in it may be read again in a later attempt, so what it stores has to bear a
+    ends this session first. The server ends it too where its transaction stands still for 20 s: reckon before it, not
+    within. What is read in it may be read again in a later attempt, so what it stores has to bear a
     repetition, unless it is stored with the commit of the attempt (`store.schedule.committing`).
 
     Args:

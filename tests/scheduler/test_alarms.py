@@ -229,6 +229,19 @@ def test_a_mail_server_that_refuses_is_tried_again_later_with_the_same_id(
     assert box.mails[0]["Message-ID"] == f"<{row['message_id']}@coilflow>"
 
 
+@pytest.mark.parametrize("address", ["Ada <ada@plant", "a\nb@plant", "", "ä@ö", "@"])
+def test_an_address_that_is_none_holds_up_nobody(
+    connection: Connection, receiver: Receiver, mailbox: tuple[Mailbox, int], address: str
+) -> None:
+    _, port = mailbox
+    webhook = Webhook(url=f"http://127.0.0.1:{receiver.server_port}/", secret=SecretStr(SECRET))
+    alarms = AlarmSettings(smtp_host="127.0.0.1", smtp_port=port, mail_to=(address,), webhook="ops")
+    settings = Settings(alarms=alarms, webhooks={"ops": webhook})
+    failed(connection, "score")
+    tell(connection, settings, NOON)
+    assert len(receiver.got) == 1
+
+
 def test_a_channel_that_never_answers_is_given_up_and_that_is_kept(connection: Connection) -> None:
     settings = mailing(9)
     failed(connection, "score")

@@ -12,7 +12,7 @@ from console.cli import build_app
 from schemas.sql import load_statements, parse_statements
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("schemas", "plant", "models", "store", "processors", "flows", "console")
+ROOMS = ("schemas", "plant", "models", "store", "processors", "flows", "scheduler", "console")
 SQL = re.compile(
     r"\b(select\s.*\sfrom|insert\s+into|update\s+\S+\s+set|delete\s+from|(create|alter|drop)\s+(table|schema|database|index))\b",
     re.IGNORECASE | re.DOTALL,
@@ -53,7 +53,7 @@ def test_no_module_holds_sql(path: Path) -> None:
 def test_remedies_of_the_store_quote_commands_that_exist() -> None:
     app = build_app([])
     known = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    known |= {group.name for group in app.registered_groups}
+    known |= {str(group.typer_instance.info.name) for group in app.registered_groups if group.typer_instance}
     quoted = {
         command
         for path in sources("store")
