@@ -5,6 +5,7 @@ reads, such as s3://bucket/ensembles/VERSION. Nothing is served that was not che
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from pyarrow import fs
 
 from models.bundle import read_file, write_folder
 from models.ensemble import ENSEMBLE, SHIPPED
+from models.reference import REFERENCE
 from models.whole import WholeEnsemble, read_whole
 from schemas.errors import BundleError
 from schemas.settings import Settings
@@ -22,8 +24,14 @@ _REACH = "check the location in `coilflow models list`, its credentials and the 
 
 
 def read_folder(folder: Path, *, digest: str | None = None) -> WholeEnsemble:
-    """Read an ensemble's folder, every digest checked; raises BundleError."""
-    return read_whole(lambda name: read_file(folder / name), place=str(folder), digest=digest)
+    """Read an ensemble's folder, every digest checked, and its reference where it has one; raises BundleError."""
+    whole = read_whole(lambda name: read_file(folder / name), place=str(folder), digest=digest)
+    return _with_reference(whole, read_file(folder / REFERENCE)) if (folder / REFERENCE).exists() else whole
+
+
+def _with_reference(whole: WholeEnsemble, reference: bytes) -> WholeEnsemble:
+    """What coils looked like when it was made lies beside it, under a digest of its own."""
+    return replace(whole, files={**whole.files, REFERENCE: reference})
 
 
 def keep(whole: WholeEnsemble, settings: Settings) -> str:
@@ -121,7 +129,9 @@ def _download(stored: StoredEnsemble) -> WholeEnsemble:
         except (OSError, pa.ArrowException) as error:
             raise BundleError(f"{stored.location}/{name} cannot be read ({error})", remedy=_REACH) from error
 
-    return read_whole(read, place=stored.location, digest=stored.digest)
+    whole = read_whole(read, place=stored.location, digest=stored.digest)
+    known = files.get_file_info(f"{root}/{REFERENCE}").type is fs.FileType.File
+    return _with_reference(whole, read(REFERENCE)) if known else whole
 
 
 def _open(location: str) -> tuple[fs.FileSystem, str]:

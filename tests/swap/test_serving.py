@@ -295,7 +295,9 @@ def test_an_ensemble_in_a_shared_store_is_copied_to_each_machine_and_a_damaged_c
     store = (tmp_path / "store").as_uri()
     here, there = (settings_in(tmp_path / name, first, ensembles_uri=store) for name in ("here", "there"))
     with following(database, here, kind="kafka", worker="w1") as one:
-        registered(database, here, write_version(tmp_path, "e2"))
+        folder = write_version(tmp_path, "e2")
+        (folder / "reference.json").write_text("{}")  # lies beside an ensemble and goes with it
+        registered(database, here, folder)
         stored = ensemble(connection, "e2")
         assert stored is not None
         assert stored.location == f"{store}/e2"
@@ -307,3 +309,4 @@ def test_an_ensemble_in_a_shared_store_is_copied_to_each_machine_and_a_damaged_c
     with following(database, there, kind="kafka", worker="w3") as again:
         assert version_of(again) == ("e2", None)
     assert kept(there, "e2").read_bytes() == kept(here, "e2").read_bytes()
+    assert (there.data_dir / "ensembles" / "e2" / "reference.json").read_text() == "{}"

@@ -1,0 +1,130 @@
+"""Promises of `coilflow models`: what serves is shown and changed by a person, and what must not be is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.coils import Limits
+from store.connection import connect
+from store.registered import model_changes, serving
+from tests.console.conftest import Coilflow
+from tests.flows.given import three, write_tables
+from tests.swap.given import write_no_model, write_other_limits, write_version
+
+
+@pytest.fixture
+def database(copied_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A migrated database, which the settings name."""
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", copied_database)
+    return copied_database
+
+
+def champion(dsn: str) -> str | None:
+    with connect(dsn) as connection:
+        return serving(connection)[""].champion
+
+
+def test_an_empty_registry_lists_nothing_and_a_first_run_fills_it(
+    coilflow: Coilflow, database: str, place: Path
+) -> None:
+    ran = coilflow("models", "list")
+    assert (ran.code, "no ensemble is registered" in ran.out) == (1, True)
+    assert coilflow("models", "verify").sentence().startswith("error: nothing serves yet")
+    assert coilflow("assess", write_tables(three(), place / "line"), "--store").code == 0
+    [one] = coilflow("models", "list", "--json").objects
+    assert (one["version"], one["state"], one["champion_of"], one["who"], one["score"]) == (
+        "e1",
+        "champion",
+        [""],
+        "start",
+        None,
+    )
+    assert "e1" in coilflow("models", "list").out
+
+
+def test_a_person_registers_promotes_and_goes_back(coilflow: Coilflow, database: str, place: Path) -> None:
+    for version in ("v1", "v2"):
+        ran = coilflow("models", "register", write_version(place, version), "--json")
+        assert ran.objects == [{"registered": version, "location": f"ensembles/{version}"}]
+        why = ("--who", "anna", "--why", "trial week")
+        assert coilflow("models", "promote", version, *why, "--json").objects == [
+            {"champion": version, "plant": "every plant"}
+        ]
+    assert champion(database) == "v2"
+    with connect(database) as connection:
+        [*_, promoted] = model_changes(connection, version="v2")
+    assert (promoted.change, promoted.who, promoted.why) == ("promoted", "anna", "trial week")
+    assert coilflow("models", "rollback", "--json").objects == [{"champion": "v1", "plant": "every plant"}]
+    shown = coilflow("models", "show", "v2", "--json").objects[0]
+    assert (shown["state"], [one["change"] for one in shown["changes"]]) == (
+        "rejected",
+        ["registered", "promoted", "rolled_back"],
+    )
+    assert "rolled_back" in coilflow("models", "show", "v2").out
+    assert coilflow("models", "rollback").sentence().startswith("error: there is no champion before v1")
+
+
+def test_what_is_damaged_retired_foreign_or_unknown_is_not_promoted(
+    coilflow: Coilflow, database: str, place: Path
+) -> None:
+    for version in ("v1", "v2"):
+        assert coilflow("models", "register", write_version(place, version)).code == 0
+        assert coilflow("models", "promote", version).code == 0
+    others = (
+        write_no_model(place, "broken", b"no graph"),
+        write_other_limits(place, "limits", Limits(low=-50.0, high=50.0)),
+        write_version(place, "altered"),
+    )
+    for folder in others:
+        assert coilflow("models", "register", folder).code == 0
+    (place / "data" / "ensembles" / "altered" / "mean-altered" / "model.onnx").write_bytes(b"x")
+    for version, reason in {
+        "broken": "ONNX Runtime cannot load it",
+        "altered": "the file was altered",
+        "limits": "its limits are",
+        "v1": "v1 is retired and cannot be promoted",
+        "v2": "v2 is the champion of every plant already",
+        "nothing": "there is no ensemble 'nothing'",
+    }.items():
+        ran = coilflow("models", "promote", version)
+        assert (ran.code, reason in ran.sentence()) == (1, True), ran.err
+        assert champion(database) == "v2"
+
+
+def test_a_folder_that_is_damaged_is_not_registered(coilflow: Coilflow, database: str, place: Path) -> None:
+    folder = write_version(place, "v1")
+    (folder / "mean-v1" / "model.onnx").write_bytes(b"x")
+    ran = coilflow("models", "register", folder)
+    assert (ran.code, "the file was altered" in ran.sentence()) == (1, True)
+    assert coilflow("models", "list").code == 1
+
+
+def test_verify_says_which_ensemble_is_good(coilflow: Coilflow, database: str, place: Path) -> None:
+    assert coilflow("models", "register", write_version(place, "v1")).code == 0
+    assert coilflow("models", "promote", "v1").code == 0
+    [said] = coilflow("models", "verify", "--json").objects
+    assert (said["version"], said["good"]) == ("v1", True)
+    (place / "data" / "ensembles" / "v1" / "mean-v1" / "model.onnx").write_bytes(b"x")
+    ran = coilflow("models", "verify", "v1", "--json")
+    assert (ran.code, ran.objects[0]["good"], "was altered" in ran.objects[0]["error"]) == (1, False, True)
+
+
+def test_freeze_and_unfreeze_say_whether_they_changed_anything(coilflow: Coilflow, database: str) -> None:
+    said = [coilflow("models", command, "--json").objects for command in ("freeze", "freeze", "unfreeze")]
+    assert said == [
+        [{"frozen": True, "changed": True}],
+        [{"frozen": True, "changed": False}],
+        [{"frozen": False, "changed": True}],
+    ]
+
+
+def test_a_shadow_is_set_and_rejected(coilflow: Coilflow, database: str, place: Path) -> None:
+    for version in ("v1", "v2"):
+        assert coilflow("models", "register", write_version(place, version)).code == 0
+    assert coilflow("models", "promote", "v1").code == 0
+    assert coilflow("models", "shadow", "v2", "--plant", "linz").code == 0
+    with connect(database) as connection:
+        assert serving(connection)["linz"].shadow == "v2"
+    assert coilflow("models", "reject", "v2", "--why", "worse").code == 0
+    with connect(database) as connection:
+        assert "linz" not in serving(connection)
