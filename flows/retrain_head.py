@@ -85,6 +85,8 @@ def retrain_head(
     out: Path,
     *,
     seed: int,
+    holdout_share: float | None = None,
+    threads: int = _THREADS,
     cache: Path | None = None,
     profiles: Mapping[str, ToleranceProfile] | None = None,
     progress: Progress | None = None,
@@ -98,6 +100,8 @@ def retrain_head(
         population: labelled coils, normalised with the parent's limits.
         out: the new bundle's folder, which must not exist.
         seed: of the changed copies of NOK coils.
+        holdout_share: of the coils, in (0, 1); None: that of the parent's specification.
+        threads: of ONNX Runtime.
         cache: folder that keeps features for the next time; None to keep none.
         profiles: tolerance profiles by name, for a parent whose threshold follows one.
         progress: a started progress display, or None to be silent.
@@ -110,7 +114,7 @@ def retrain_head(
     """
     if out.exists():
         raise SpecError(f"key out: {out} exists already", remedy="name another folder, or remove this one first")
-    taken = _read(parent)
+    taken = _read(parent, threads, {} if holdout_share is None else {"holdout_share": holdout_share})
     _fits(taken.bundle, population)
     parts = split(population, validation_share=taken.spec.validation_share, holdout_share=taken.spec.holdout_share)
     copies = _COPIES * int(population.is_nok[parts.training].sum())
@@ -128,16 +132,16 @@ def _reporter(name: str, total: int, progress: Progress | None) -> Callable[[int
     return lambda coils: progress.advance(task, coils)
 
 
-def _read(folder: Path) -> _Parent:
-    bundle = load_bundle(folder, threads=_THREADS)
+def _read(folder: Path, threads: int, changes: Mapping[str, float]) -> _Parent:
+    bundle = load_bundle(folder, threads=threads)
     place = folder / MODEL
     kept = read_file(place)
     model = with_features(kept, place=place)
     if model is not kept:
-        bundle = replace(bundle, session=open_session(model, place=place, threads=_THREADS))
+        bundle = replace(bundle, session=open_session(model, place=place, threads=threads))
     backbone = backbone_digest(model, place=place)
     try:
-        spec = _Recorded.model_validate(bundle.manifest.training.spec)
+        spec = _Recorded.model_validate({**bundle.manifest.training.spec, **changes})
     except ValidationError as error:
         raise BundleError(
             f"{folder}: its manifest's training.spec is none of ours ({first_fault(error).sentence()})",
@@ -216,7 +220,12 @@ def _write(
         coils=len(population.is_nok),
         nok=int(population.is_nok.sum()),
         data_digest=population.digest(),
-        spec={**before.training.spec, "seed": seed, "data": {"source": population.source}},
+        spec={
+            **before.training.spec,
+            "holdout_share": parent.spec.holdout_share,
+            "seed": seed,
+            "data": {"source": population.source},
+        },
         seed=seed,
         weights=f"head on features of {before.name}@{before.version}",
         device="cpu",

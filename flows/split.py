@@ -57,10 +57,14 @@ def split(
     return parts
 
 
+def place_of(coil_id: str) -> float:
+    """A number in [0, 1) as if drawn, the same wherever the coil occurs: below `holdout_share` it is of the holdout."""
+    digest = hashlib.sha256(coil_id.encode()).digest()
+    return int.from_bytes(digest[:_DIGEST_BYTES], "big") / 256**_DIGEST_BYTES
+
+
 def _places(population: Population) -> FloatArray:
-    """A number in [0, 1) for each coil, float64 [N], as if drawn, and the same wherever the coil occurs."""
-    digests = (hashlib.sha256(coil.encode()).digest() for coil in population.batch.column("coil_id").to_pylist())
-    return np.array([int.from_bytes(d[:_DIGEST_BYTES], "big") / 256**_DIGEST_BYTES for d in digests], dtype=np.float64)
+    return np.array([place_of(coil) for coil in population.batch.column("coil_id").to_pylist()], dtype=np.float64)
 
 
 def _refuse_without(label: str, part: str, index: IntArray, population: Population) -> None:

@@ -63,9 +63,10 @@ class RetrainSettings(_Group):
     """How a successor is trained, and what it may take."""
 
     how: Literal["head", "full"] = "head"  # a head on cached ONNX features, or full training where torch is installed
-    most_seconds: _Seconds = 3600.0
+    most_seconds: _Seconds = 3600.0  # of a run, whichever plants get successors in it
     most_memory_mb: _Count = 8192
     niceness: Annotated[int, Field(ge=0, le=19)] = 15
+    most_coils: _Count = 10_000  # labelled ones to learn from and be judged on, the newest
     holdout_share: _OpenShare = 0.2  # of labelled coils, by a draw on the coil: never learnt from
     least_holdout_nok: _Count = 5  # fewer: nothing is promoted by itself
 
@@ -88,6 +89,7 @@ class ScheduleSettings(_Group):
     score: _Cron = "*/10 * * * *"
     drift: _Cron = "5 * * * *"
     retrain: _Cron = "0 1 * * 0"  # weekly
+    promotion: _Cron = "* * * * *"  # every minute
     review_draw: _Cron = "30 * * * *"
     housekeeping: _Cron = "15 2 * * *"
     alarm_watch: _Cron = "*/15 * * * *"

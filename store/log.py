@@ -138,7 +138,7 @@ def decided_coils(connection: Connection, keys: Sequence[CoilKey]) -> dict[CoilK
     parameters = {"plants": [key.plant for key in keys], "coil_ids": [key.coil_id for key in keys]}
     with store_errors(f"look {len(keys)} coils up"):
         rows = connection.execute(query("decided_coils"), parameters).fetchall()
-    coils = (_stored(row) for row in rows)
+    coils = (stored_coil(row) for row in rows)
     return {coil.key: coil for coil in coils}
 
 
@@ -217,7 +217,8 @@ def commit_log(
     return Committed.from_row(row or {})
 
 
-def _stored(row: DictRow) -> StoredCoil:
+def stored_coil(row: DictRow) -> StoredCoil:
+    """Read a row of query `decided_coils` or `readings_of_coils`."""
     banded = row["zn_min_g_m2"] is not None and row["zn_max_g_m2"] is not None
     return StoredCoil(
         key=CoilKey(plant=row["plant"], coil_id=row["coil_id"]),

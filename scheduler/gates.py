@@ -1,0 +1,155 @@
+"""What a successor has to pass: the holdout, the shadow, and the watch. Figures in, a verdict with its reasons out."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from models.anytime import below
+from models.share_intervals import wilson_interval
+from processors.model_score import weighted_rates
+from scheduler.evidence import Outcomes, Stream, agreement_stream, false_alarm_stream, recall_stream
+from schemas.loop_settings import PolicySettings, PromotionSettings
+from schemas.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """What becomes of a successor, and why: each reason as `code: detail`."""
+
+    way: Literal["pass", "wait", "reject"]
+    why: tuple[str, ...]
+
+
+def holdout_gate(compared: dict[str, Any] | None, settings: Settings) -> Gate:
+    """Whether a successor has proved better on coils that nobody learnt from.
+
+    One look is taken at each successor. It *passes* where its F1 is higher by `promotion.margin` and the paired test
+    says that this is no chance (`promotion.alpha`). It *waits* for a person where the holdout cannot tell: too few NOK
+    coils, no coil drawn at random (so that its own false alarms are unseen), or a difference that may be chance. It is
+    *rejected* where it is not better.
+
+    Args:
+        compared: `models.weighted_pairs.Compared` as JSON; None: no coil of the holdout says anything of the line.
+        settings: `retrain.least_holdout_nok`, `promotion`, `policy.feedback`.
+    """
+    least, promotion = settings.retrain.least_holdout_nok, settings.promotion
+    if compared is None:
+        return Gate(way="wait", why=("holdout_empty: no coil of the holdout was asked for by a review",))
+    difference, p_value = compared["difference"], compared["p_value"]
+    said = (
+        f"F1 {compared['successor']['f1']:.3f} on {compared['coils']} coils of the holdout ({compared['nok']} NOK), "
+        f"the champion {compared['champion']['f1']:.3f}: {difference:+.3f}{_within(compared['ci95'])}, p {p_value:.3g}"
+    )
+    if compared["nok"] < least:
+        return Gate(way="wait", why=(f"few_nok: {compared['nok']} NOK coils in the holdout, {least} wanted; {said}",))
+    if difference <= 0 or difference < promotion.margin:
+        return Gate(way="reject", why=(f"not_better: margin {promotion.margin:g} wanted; {said}",))
+    if settings.policy.feedback == "alarms" and not compared["drawn"]:
+        text = "no coil of the holdout was drawn at random, so false alarms of the successor alone are unseen"
+        return Gate(way="wait", why=(f"no_draws: {text}; set review.share; {said}",))
+    if p_value > promotion.alpha:
+        return Gate(way="wait", why=(f"may_be_chance: alpha {promotion.alpha:g} wanted; {said}",))
+    return Gate(way="pass", why=(f"better: {said}",))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InShadow:
+    """What a shadow did beside the champion."""
+
+    coils: int  # that both judged
+    differ: int  # where they called it otherwise
+    alarms_alone: int  # called NOK by the shadow alone
+    compared: dict[str, Any] | None  # on coils with a label; None: none says anything of the line
+    refused: str | None  # what a worker refuses it for
+
+
+def shadow_gate(seen: InShadow, policy: PolicySettings, promotion: PromotionSettings) -> Gate:
+    """Whether a shadow may take over: it has judged enough coils, and is not worse on any that tell.
+
+    Labels may be few by then, for few coils are asked for; so the shadow has only to be no worse, by the paired test
+    that the holdout has proved it better by. Without any label the champion's own alarms stand in: who calls more than
+    `policy.most_false_alarms` of all coils NOK that the champion does not cannot be within that bound.
+
+    Args:
+        seen: beside the champion.
+        policy: most false alarms.
+        promotion: coils, alpha.
+    """
+    if seen.refused is not None:
+        return Gate(way="reject", why=(f"refused: {seen.refused}",))
+    if seen.coils < promotion.shadow_coils:
+        return Gate(way="wait", why=(f"few_coils: {seen.coils} of {promotion.shadow_coils} coils judged in shadow",))
+    share = seen.alarms_alone / seen.coils
+    told = f"{seen.coils} coils judged in shadow, {seen.differ} otherwise than the champion"
+    if share > policy.most_false_alarms:
+        text = f"{share:.1%} of coils called NOK that the champion calls OK, most is {policy.most_false_alarms:.1%}"
+        return Gate(way="reject", why=(f"false_alarms: {text}; {told}",))
+    found = seen.compared
+    if found is None:
+        return Gate(way="pass", why=(f"no_worse: {told}; none of them has a label that tells",))
+    said = (
+        f"{told}; F1 {found['difference']:+.3f}{_within(found['ci95'])}, p {found['p_value']:.3g} "
+        f"on {found['coils']} with a label"
+    )
+    if found["difference"] < 0 and found["p_value"] <= promotion.alpha:
+        return Gate(way="reject", why=(f"worse_in_shadow: {said}",))
+    return Gate(way="pass", why=(f"no_worse: {said}",))
+
+
+def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, promotion: PromotionSettings) -> Gate:
+    """Whether a new champion does worse than the one before did: *reject* means that it is rolled back.
+
+    Agreement, recall and false alarms are each tested after every coil, by betting (`models.anytime`, Ville 1939),
+    against what the champion before did: the 95% limit on its bad side, so that it is not held against the new one that
+    the old one was lucky. Alpha is divided among the three, so that a champion as good as that is rolled back with a
+    chance of at most `promotion.alpha` however often one looks. A coil without a label counts as right (as in
+    `scheduler.evidence`): late labels can only delay a finding. Where nothing is known of the champion before, the
+    bounds of the policy stand in.
+
+    Args:
+        outcomes: of the first `promotion.watch_coils` coils of the new champion, in the order of decision.
+        before: of the last as many of the champion before.
+        policy: how labels come, and bounds.
+        promotion: alpha.
+    """
+    feedback, alpha = policy.feedback, promotion.alpha / 3
+    looks = (
+        ("agreement", agreement_stream(outcomes, feedback), _least(agreement_stream(before, feedback))),
+        ("recall", recall_stream(outcomes, feedback), _least_recall(before, feedback)),
+        ("false alarms", false_alarm_stream(outcomes, feedback), _least(false_alarm_stream(before, feedback))),
+    )
+    bounds = (policy.least_agreement, policy.least_recall, 1 - policy.most_false_alarms)
+    why = []
+    for (figure, stream, least), otherwise in zip(looks, bounds, strict=True):
+        bound = otherwise if least is None else least
+        if not 0 < bound < 1 or not len(stream.right):
+            continue
+        found = below(stream.right, stream.weight, bound=bound, alpha=alpha, horizon=len(stream.right))
+        if found is not None:
+            shown = 1 - bound if figure == "false alarms" else bound
+            side = "above" if figure == "false alarms" else "below"
+            why.append(
+                f"worse_than_before: {figure} {side} {shown:.1%}, sure after {found.at} coils (alpha {alpha:.3g})"
+            )
+    return Gate(way="reject", why=tuple(why)) if why else Gate(way="pass", why=("no_worse: than the champion before",))
+
+
+def _least(stream: Stream) -> float | None:
+    """Lower 95% limit of the share that was right."""
+    counts = stream.weight > 0
+    size = int(counts.sum())
+    return wilson_interval(int((stream.right & counts).sum()), size)[0] if size else None
+
+
+def _least_recall(before: Outcomes, feedback: str) -> float | None:
+    found = ~np.isnan(before.labelled_at) & before.is_nok
+    chance = np.ones(len(found)) if feedback == "regardless" else before.review_probability
+    found &= ~np.isnan(chance)
+    if not found.any():
+        return None
+    return weighted_rates(before.is_nok[found], before.called_nok[found], chance[found]).recall.low
+
+
+def _within(ci95: tuple[float, float] | None) -> str:
+    return "" if ci95 is None else f" [{ci95[0]:+.3f}, {ci95[1]:+.3f}]"

@@ -1,0 +1,196 @@
+"""The job `promotion`: a successor goes from the holdout to shadow, to champion, and past its watch, or back."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from flows.change_models import verify
+from scheduler.gates import Gate, InShadow, shadow_gate, watch_gate
+from scheduler.gather import outcomes_of, scopes
+from scheduler.jobs import JobContext
+from scheduler.retraining import named
+from scheduler.successor_steps import Case, keep, take
+from schemas.errors import BundleError
+from store.connection import connect
+from store.registered import ChangeKind, model_changes, serving
+from store.registry_steps import known_ensemble
+from store.swaps import answers
+from store.training import (
+    Pair,
+    RetrainingState,
+    outcomes_of_ensemble,
+    retrainings,
+    shadow_pairs,
+    unanswered,
+)
+
+_MOVING = ("accepted", "shadow", "promoted")  # states of a retraining whose successor is on its way
+_LATEST = 20  # retrainings of a plant that are looked at
+
+
+def promote_successors(context: JobContext) -> str:
+    """Move each successor on its way by one step, where it has earned it.
+
+    Raises:
+        NotLeaderError: the run was given up; nothing more was stored.
+        StoreError: the database refused.
+    """
+    said = []
+    with connect(context.dsn) as connection:
+        for scope, champion in scopes(connection):
+            for one in retrainings(connection, plant=scope.plant, most=_LATEST):
+                if one.state not in _MOVING or one.candidate is None or context.stop.is_set():
+                    continue
+                case = Case(
+                    connection=connection,
+                    context=context,
+                    scope=scope,
+                    champion=champion,
+                    found=one,
+                    version=one.candidate,
+                )
+                said.append(f"{named(scope)}: {_move(case)}")
+    return "; ".join(said) or "no successor is on its way"
+
+
+def _move(case: Case) -> str:
+    by_hand = _changed_by_hand(case)
+    if by_hand is not None:
+        state, why = by_hand
+        code = "stale" if state == "waiting" else "by_hand"
+        return keep(case, Gate(way="wait", why=(f"{code}: {why}",)), state, {})
+    if case.found.state == "accepted":
+        return _shadow(case)
+    return _promote(case) if case.found.state == "shadow" else _watch(case)
+
+
+def _changed_by_hand(case: Case) -> tuple[RetrainingState, str] | None:
+    """What a person made of the successor meanwhile, and so how it fares; None: nothing."""
+    state, at = known_ensemble(case.connection, case.version).state, case.found.state
+    serves, shadows = case.champion == case.version, _shadow_of(case) == case.version
+    found: tuple[tuple[bool, RetrainingState, str], ...] = (
+        (at == "promoted" and state == "rejected", "rolled_back", f"{case.champion} serves"),
+        (at == "promoted", "kept", f"{case.champion} serves"),
+        (serves, "promoted", "a person promoted it"),
+        (state in ("rejected", "retired"), "rejected", f"it is {state}"),
+        (
+            case.found.parent != case.champion,
+            "waiting",
+            f"{case.champion} serves now, and it was not judged against that",
+        ),
+        (at == "accepted" and shadows, "shadow", "a person lets it shadow"),
+        (at == "shadow" and not shadows, "waiting", "it shadows no more"),
+    )
+    if at == "promoted" and serves:
+        return None
+    return next(((now, why) for holds, now, why in found if holds), None)
+
+
+def _shadow(case: Case) -> str:
+    shadows = _shadow_of(case)
+    if shadows is not None:
+        return keep(case, Gate(way="wait", why=(f"place_taken: {shadows} shadows",)), None, {})
+    gate = _tried(case, case.version, Gate(way="pass", why=(case.found.why,)), against=case.champion)
+    return take(case, gate, "shadow", case.found.judged)
+
+
+def _promote(case: Case) -> str:
+    promotion = case.context.settings.promotion
+    pairs = shadow_pairs(
+        case.connection,
+        shadow=case.version,
+        champion=case.champion,
+        scope=case.scope,
+        since=_since(case, "shadowed"),
+        until=case.context.now,
+    )
+    seen = _seen(case, pairs)
+    gate = shadow_gate(seen, case.context.settings.policy, promotion)
+    if gate.way == "pass" and promotion.approval:
+        gate = Gate(way="wait", why=(f"approval: promote it with `coilflow models promote {case.version}`", *gate.why))
+    elif gate.way == "pass":
+        gate = _tried(case, case.version, gate, against=case.champion)
+    return take(case, gate, "promoted", asdict(seen))
+
+
+def _seen(case: Case, pairs: Sequence[Pair]) -> InShadow:
+    differ = [pair for pair in pairs if pair.shadow_nok != pair.champion_nok]
+    newest = {one.worker: one for one in answers(case.connection, case.version) if one.role == "shadow"}
+    refused = [f"worker {one.worker}: {one.reason}" for one in newest.values() if one.outcome == "refused"]
+    return InShadow(
+        coils=len(pairs),
+        differ=len(differ),
+        alarms_alone=sum(pair.shadow_nok for pair in differ),
+        compared=_compared(pairs, regardless=case.context.settings.policy.feedback == "regardless"),
+        refused=refused[0] if refused else None,
+    )
+
+
+def _compared(pairs: Sequence[Pair], *, regardless: bool) -> dict[str, Any] | None:
+    """Both on coils with a label that say something of the line."""
+    from models.weighted_pairs import Pairs, compare  # noqa: PLC0415 - scikit-learn is an optional extra
+
+    told = [pair for pair in pairs if pair.labelled and (regardless or (pair.asked and pair.probability))]
+    if not told:
+        return None
+    weight = [1.0 if regardless or not pair.probability else 1 / pair.probability for pair in told]
+    return compare(
+        Pairs(
+            is_nok=np.array([pair.is_nok for pair in told]),
+            champion_nok=np.array([pair.champion_nok for pair in told]),
+            successor_nok=np.array([pair.shadow_nok for pair in told]),
+            weight=np.array(weight),
+        )
+    ).as_json()
+
+
+def _watch(case: Case) -> str:
+    """The first coils of a new champion are watched, until all of them that were asked for have their labels."""
+    settings, now, connection = case.context.settings, case.context.now, case.connection
+    most, since = settings.promotion.watch_coils, _since(case, "promoted")
+    decided = outcomes_of_ensemble(connection, [case.version], case.scope, until=now, since=since)[:most]
+    before = outcomes_of_ensemble(connection, [case.found.parent], case.scope, until=since)[-most:]
+    gate = watch_gate(outcomes_of(decided), outcomes_of(before), settings.policy, settings.promotion)
+    seen = {"watched": len(decided), "before": len(before)}
+    if gate.way == "reject":
+        return _roll_back(case, gate, seen)
+    if len(decided) < most:
+        why = f"watched: {len(decided)} of {most} coils judged as champion"
+        return keep(case, Gate(way="wait", why=(why,)), None, seen)
+    to_come = unanswered(connection, case.version, case.scope, since=since, until=decided[-1].decided_at)
+    if to_come and now < since + timedelta(days=settings.score.window_days):
+        why = f"labels_to_come: {to_come} of the watched coils were asked for and have no label yet"
+        return keep(case, Gate(way="wait", why=(why,)), None, seen)
+    return keep(case, gate, "kept", seen)
+
+
+def _roll_back(case: Case, gate: Gate, seen: dict[str, int]) -> str:
+    back = case.found.parent
+    tried = _tried(case, back, gate, against=None)
+    if tried is not gate:
+        return keep(case, Gate(way="wait", why=(f"cannot_roll_back: {tried.why[0]}", *gate.why)), None, seen)
+    return take(case, Gate(way="pass", why=gate.why), "rolled_back", seen)
+
+
+def _tried(case: Case, version: str, gate: Gate, *, against: str | None) -> Gate:
+    """The gate; or that the ensemble fails its trial: damaged, off on its canaries, crashing, too slow."""
+    champion = None if against is None else known_ensemble(case.connection, against)
+    try:
+        verify(known_ensemble(case.connection, version), case.context.settings, against=champion)
+    except BundleError as error:
+        return Gate(way="reject", why=(f"trial: {error}; {error.remedy}",))
+    return gate
+
+
+def _shadow_of(case: Case) -> str | None:
+    row = serving(case.connection).get(case.scope.plant)
+    return None if row is None else row.shadow
+
+
+def _since(case: Case, change: ChangeKind) -> datetime:
+    """When the successor last came to where it is."""
+    changes = model_changes(case.connection, version=case.version, plant=case.scope.plant)
+    return max((one.at for one in changes if one.change == change), default=case.found.changed_at)

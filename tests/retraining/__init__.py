@@ -1,0 +1,1 @@
+"""Successors: trained apart, judged, shadowed, promoted, watched and rolled back."""
