@@ -14,6 +14,7 @@ from flows.record import record
 from flows.served import always, only
 from flows.sources.open import open_source
 from processors.decode import EventFault, decode_message
+from schemas.loop_settings import ReviewSettings
 from schemas.settings import Settings
 from schemas.stream_settings import KafkaSettings, StreamSettings
 from store.connection import connect
@@ -98,6 +99,7 @@ def settings_for(name: str, topics: KafkaSettings | None, folder: Path, *, deadl
         data_dir=folder,
         destinations=(DESTINATION,),
         threads=1,
+        review=ReviewSettings(share=0.5),
         stream=StreamSettings(deadline_s=deadline_s, settle_s=0.3),
         **given,
     )

@@ -23,7 +23,7 @@ Rows = dict[str, dict[str, list[dict[str, Any]]]]  # coil -> table -> rows
 TABLES = {
     "coils": "select coil_id, state, zn_min_g_m2, zn_max_g_m2, length_m, started_at from coilflow.coils",
     "verdicts": "select coil_id, revision, role, label, p_nok, threshold, ensemble_version, observed, reasons, "
-    "supersedes from coilflow.verdicts order by verdict_id",
+    "review, review_probability, supersedes from coilflow.verdicts order by verdict_id",
     "assessments": "select v.coil_id, a.model, a.version, a.p_nok "
     "from coilflow.assessments a join coilflow.verdicts v using (verdict_id) order by 1, 2",
     "readings": "select coil_id, revision, readings from coilflow.readings order by 1, 2",
@@ -80,6 +80,14 @@ def test_a_coil_ends_as_it_does_on_the_local_host(host: str, scenario: str, judg
 def test_every_scenario_ends_as_something_and_both_ends_are_among_them(judged: Callable[[str], Rows]) -> None:
     states = [rows["coils"][0]["state"] for rows in judged("local").values()]
     assert set(states) == {"decided", "dead_lettered"}
+
+
+def test_each_verdict_keeps_why_a_person_is_asked_and_how_likely_that_was(judged: Callable[[str], Rows]) -> None:
+    verdicts = [verdict for rows in judged("local").values() for verdict in rows["verdicts"]]
+    for verdict in verdicts:
+        assert verdict["review_probability"] == (0.5 if verdict["label"] == "OK" else 1.0)
+        assert verdict["review"] or verdict["label"] == "OK"
+    assert {bool(verdict["review"]) for verdict in verdicts if verdict["label"] == "OK"} == {True, False}
 
 
 @pytest.mark.parametrize(("host", "reason"), [("local", "not_ended"), ("kafka", "deadline"), ("inbox", "deadline")])
