@@ -51,7 +51,7 @@ def try_out(folder: Path, against: Path | None, settings: Settings, stop: thread
         "threads": settings.threads,
         "how": settings.combine,
     }
-    command = [sys.executable, "-m", "flows.trial_process", orjson.dumps(asked).decode()]
+    command = [sys.executable, "-P", "-m", "flows.trial_process", orjson.dumps(asked).decode()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - ours
         said = _wait(process, folder, stop)
     found = _read(said, process.returncode, folder)
