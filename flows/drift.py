@@ -62,7 +62,13 @@ def check_drift(
 
 
 def reference_from_database(
-    connection: Connection, ensemble: Ensemble, *, after: datetime, until: datetime, coils: int
+    connection: Connection,
+    ensemble: Ensemble,
+    *,
+    after: datetime,
+    until: datetime,
+    coils: int,
+    plants: Sequence[str] = (),
 ) -> Reference:
     """The reference of an ensemble from the coils that came lately, as it scores them: for a successor's folder.
 
@@ -72,12 +78,13 @@ def reference_from_database(
         after: coils decided after it, up to
         until: this moment, are taken.
         coils: at most, of each plant.
+        plants: that it is to serve; none named: all with coils.
 
     Raises:
         SourceError: fewer than 500 such coils can be normalised.
         StoreError: the database refused.
     """
-    plants = plants_with_coils(connection, after=after, until=until)
+    plants = plants or plants_with_coils(connection, after=after, until=until)
     found = [latest_coils(connection, plant, after=after, until=until, coils=coils) for plant in plants]
     batches = [normalize(coils_from_stored([one.stored for one in each]), ensemble.limits).batch for each in found]
     count = sum(batch.num_rows for batch in batches)

@@ -11,8 +11,8 @@ from flows.change_models import verify
 from scheduler.gates import Gate, InShadow, shadow_gate, watch_gate
 from scheduler.gather import outcomes_of, scopes
 from scheduler.jobs import JobContext
-from scheduler.retraining import named
 from scheduler.successor_steps import Case, keep, take
+from scheduler.training_run import named
 from schemas.errors import BundleError
 from store.connection import connect
 from store.registered import ChangeKind, model_changes, serving

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from scheduler.gates import Gate
 from scheduler.jobs import JobContext
-from scheduler.retraining import WAITS_FOR_PERSON, actor, named
+from scheduler.training_run import WAITS_FOR_PERSON, actor, named
 from schemas.errors import RegistryError
 from store import registry
 from store.alarms import clear_alarm, raise_alarm

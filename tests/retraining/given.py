@@ -17,7 +17,7 @@ from models.bundle import FEATURES, INPUT, OUTPUT
 from models.ensemble import load_ensemble, write_ensemble
 from processors.review import ask_for_review
 from scheduler.jobs import JobCallable, JobContext
-from schemas.coils import BoolArray, CoilKey, Float32Array, Order, Truth
+from schemas.coils import BoolArray, CoilKey, Float32Array, Order
 from schemas.layout import MATRIX_SHAPE
 from schemas.loop_settings import PolicySettings, PromotionSettings, RetrainSettings, ReviewSettings
 from schemas.matrices import matrix_batch
@@ -166,7 +166,7 @@ def label(
             key=CoilKey(plant=plant, coil_id=coil),
             source="console",
             event_id=f"{coil} {at.isoformat()}",
-            label=_truth(is_nok[coil] != (coil in flipped)),
+            label="NOK" if is_nok[coil] != (coil in flipped) else "OK",
             given_at=at,
             operator="mia",
         )
@@ -255,7 +255,3 @@ def _judged(
         readings = ipc_bytes(arrow.slice(place, 1))
         decided.append(Decided(verdict=verdict, readings=readings, order=order, started_at=None, truth=None, role=role))
     return decided
-
-
-def _truth(nok: bool) -> Truth:
-    return "NOK" if nok else "OK"
