@@ -1,5 +1,6 @@
 """Scores by version, role and slice from what a real PostgreSQL holds."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -225,3 +226,17 @@ def test_existing_dashboards_read_the_pilots_columns(connection: Connection) -> 
     assert list(row) == ["mname", "from_ass", "to_ass", "num_oper", "ok_percentage", "numc_assessed", "ts"]
     moment = NOON + timedelta(hours=1)
     assert list(row.values()) == ["cnn1d", moment, moment, 1, 100, 1, LATER], "the version that judged last"
+
+
+def test_a_member_that_was_skipped_did_not_judge_and_a_replaced_verdict_is_not_counted_twice(
+    connection: Connection,
+) -> None:
+    grey = decided("grey", 0.1, members=[("cnn1d", "1.0", 0.1)])
+    skipped = replace(grey, verdict=replace(grey.verdict, reasons=("doubt: x", "members_skipped: yolov8n-cls")))
+    decide(
+        connection, decided("a"), decided("b"), decided("nothing", float("nan"), undecided=True, members=()), skipped
+    )
+    decide(connection, decided("b", revision="r2"), at=NOON + timedelta(hours=1))
+    score_models(connection, settings(), LATER)
+    assessed = {one.subject: one.assessed.coils for one in latest_scores(connection)}
+    assert assessed == {E1: 4, CNN: 3, YOLO: 2}
