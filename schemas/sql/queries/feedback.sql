@@ -1,5 +1,6 @@
 -- name: record_feedback
--- A correction names the event that it corrects: of its own source if that has one of this id, else of any.
+-- A correction names the event that it corrects: of its own source if that has one of this id, else of any. Most words
+-- correct nothing, and are spared the look.
 with given as materialized (
     select r.*
     from rows from (
@@ -21,12 +22,12 @@ inserted as (
     select
         g.source, g.event_id, g.plant, g.coil_id, g.revision, g.label, g.defect_kind, g.face, g.from_m, g.to_m, g.note,
         g.operator, g.corrects, g.settles,
-        (
+        case when g.corrects is not null then (
             select f.feedback_id from coilflow.feedback as f
             where f.plant = g.plant and f.coil_id = g.coil_id and f.event_id = g.corrects
             order by f.source <> g.source, f.feedback_id desc
             limit 1
-        ),
+        ) end,
         g.given_at, coalesce(%(received_at)s::timestamptz, clock_timestamp())
     from given as g
     order by g.nth
