@@ -44,7 +44,7 @@ def feedback(
     settings, said = load_settings(), label.upper()
     if said not in _LABELS:
         raise UsageError(f"{label!r} is no label", remedy="say OK or NOK")
-    given = {
+    given: dict[str, object] = {
         "plant": plant or settings.plant,
         "coil_id": coil,
         "label": said,
