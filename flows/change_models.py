@@ -117,9 +117,12 @@ def folder_to_beat(champion: StoredEnsemble | None, settings: Settings) -> Path 
 
 
 def _try_unless_over(connection: Connection, version: str, settings: Settings, plant: str) -> None:
+    """Try an ensemble, unless the registry refuses it whatever its files are: that says the better reason."""
     found = ensemble(connection, version)
-    champion = champion_of(serving(connection), plant)
-    if found is None or found.state in _OVER or champion == version:
-        return  # refused by the registry, with the reason
-    against = None if champion is None else known_ensemble(connection, champion)
-    verify(found, settings, against=against)
+    name = champion_of(serving(connection), plant)
+    champion = None if name is None else known_ensemble(connection, name)
+    if found is None or found.state in _OVER or found.plant not in (EVERY_PLANT, plant):
+        return
+    if champion is not None and (champion.version == version or champion.limits_version != found.limits_version):
+        return
+    verify(found, settings, against=champion)

@@ -15,6 +15,7 @@ from schemas.settings import Settings
 
 _MOST_S = 600.0  # its processor time has a limit of its own
 _LOOK_S = 0.05
+_FAST_MS = 1.0  # a coil: no line makes a thousand a second
 _REMEDY = "do not serve it: train it again, or restore it from a good copy"
 
 
@@ -56,9 +57,10 @@ def try_out(folder: Path, against: Path | None, settings: Settings, stop: thread
         said = _wait(process, folder, stop)
     found = _read(said, process.returncode, folder)
     trial = Trial(off=found["off"], ms=found["ms"], champion_ms=found.get("champion_ms"))
-    if trial.champion_ms is not None and trial.ms > settings.promotion.slowest * trial.champion_ms:
+    slower = trial.champion_ms is not None and trial.ms > settings.promotion.slowest * trial.champion_ms
+    if slower and trial.ms > _FAST_MS:
         raise BundleError(
-            f"{folder} takes {trial.ms:.1f} ms a coil, the champion {trial.champion_ms:.1f}: more than "
+            f"{folder} takes {trial.ms:.1f} ms a coil, the champion {trial.champion_ms:.2f}: more than "
             f"{settings.promotion.slowest:g} times as long",
             remedy="take a smaller model, or raise COILFLOW_PROMOTION__SLOWEST",
         )

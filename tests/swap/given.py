@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from flows.change_models import register_folder
 from flows.serving import Serving
+from models.bundle import INPUT, OUTPUT
 from models.ensemble import Ensemble, write_ensemble
 from schemas.coils import Limits
+from schemas.layout import MATRIX_SHAPE
 from schemas.settings import Settings
 from store.connection import Connection, connect
 from store.registry_steps import Actor
@@ -35,6 +38,48 @@ def write_no_model(folder: Path, version: str, model: bytes) -> Path:
     return _ensemble(
         folder, version, write_plain_bundle(place, model, matrix, np.full(4, 0.5), kind="mean", scale="limits")
     )
+
+
+def write_slow(folder: Path, version: str) -> Path:
+    """An ensemble that says what the first one says, after six billion multiplications."""
+    matrix = random_matrix(4, seed=9)
+    expected = 1 / (1 + np.exp(20.0 * matrix.mean(axis=(1, 2), dtype=np.float64)))
+    place = folder / "members" / f"mean-{version}"
+    return _ensemble(
+        folder, version, write_plain_bundle(place, _slow_model(-20.0), matrix, expected, kind="mean", scale="limits")
+    )
+
+
+def _slow_model(factor: float) -> bytes:
+    square = [1000, 1000]
+    nodes = [
+        helper.make_node("ReduceMean", [INPUT, "axes"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "factor"], ["odds"]),
+        helper.make_node("ReduceMean", [INPUT], ["one"], keepdims=0),  # of all coils, so that nothing is known before
+        helper.make_node("Expand", ["one", "square"], ["a"]),
+        helper.make_node("MatMul", ["a", "a"], ["b"]),
+        helper.make_node("MatMul", ["b", "a"], ["c"]),
+        helper.make_node("MatMul", ["c", "a"], ["d"]),
+        helper.make_node("ReduceMean", ["d"], ["e"], keepdims=0),
+        helper.make_node("Mul", ["e", "zero"], ["nothing"]),
+        helper.make_node("Add", ["odds", "nothing"], ["all"]),
+        helper.make_node("Sigmoid", ["all"], [OUTPUT]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "slow",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["coils", *MATRIX_SHAPE])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["coils"])],
+        [
+            helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2]),
+            helper.make_tensor("square", TensorProto.INT64, [2], square),
+            helper.make_tensor("factor", TensorProto.FLOAT, [], [factor]),
+            helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def write_other_limits(folder: Path, version: str, limits: Limits) -> Path:
