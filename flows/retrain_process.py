@@ -87,6 +87,7 @@ def train_apart(order: Order, settings: RetrainSettings, stop: threading.Event, 
             stdout=subprocess.DEVNULL,
             stderr=said,
             env={**os.environ, **_ONE_THREAD},
+            bufsize=0,  # else closing the pipe of a child that died would write again
             start_new_session=True,
         ) as process,
     ):

@@ -60,7 +60,8 @@ def split(
 def place_of(coil_id: str) -> float:
     """A number in [0, 1) as if drawn, the same wherever the coil occurs: below `holdout_share` it is of the holdout."""
     digest = hashlib.sha256(coil_id.encode()).digest()
-    return int.from_bytes(digest[:_DIGEST_BYTES], "big") / 256**_DIGEST_BYTES
+    place: float = int.from_bytes(digest[:_DIGEST_BYTES], "big") / 256**_DIGEST_BYTES
+    return place
 
 
 def _places(population: Population) -> FloatArray:

@@ -75,7 +75,8 @@ def _f1(called: BoolArray, is_nok: BoolArray, weight: FloatArray) -> FloatArray:
     """F1 of NOK, [R], of called coils [R, N] or [1, N] by weights [R, N] or [1, N]; zero where nobody finds any."""
     caught = (weight * (called & is_nok)).sum(axis=1)
     whole = (weight * called).sum(axis=1) + (weight * is_nok).sum(axis=1)
-    return np.divide(2 * caught, whole, out=np.zeros(np.broadcast(caught, whole).shape), where=whole > 0)
+    found: FloatArray = np.divide(2 * caught, whole, out=np.zeros(np.broadcast(caught, whole).shape), where=whole > 0)
+    return found
 
 
 def _interval(pairs: Pairs, seed: int) -> tuple[float, float] | None:

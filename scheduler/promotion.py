@@ -15,7 +15,7 @@ from scheduler.successor_steps import Case, keep, take
 from scheduler.training_run import named
 from schemas.errors import BundleError
 from store.connection import connect
-from store.registered import ChangeKind, model_changes, serving
+from store.registered import ChangeKind, automation, model_changes, serving
 from store.registry_steps import known_ensemble
 from store.swaps import answers
 from store.training import (
@@ -177,6 +177,8 @@ def _roll_back(case: Case, gate: Gate, seen: dict[str, int]) -> str:
 
 def _tried(case: Case, version: str, gate: Gate, *, against: str | None) -> Gate:
     """The gate; or that the ensemble fails its trial: damaged, off on its canaries, crashing, too slow."""
+    if automation(case.connection).frozen:  # the registry will refuse: no trial every minute
+        return gate
     champion = None if against is None else known_ensemble(case.connection, against)
     try:
         verify(known_ensemble(case.connection, version), case.context.settings, against=champion)
