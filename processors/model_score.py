@@ -173,7 +173,7 @@ def calibration_error(p_nok: FloatArray, is_nok: BoolArray, weight: FloatArray, 
 
 @cache
 def _draws(seed: int, bins: int) -> FloatArray:
-    """Standard normal draws [RESAMPLES, bins]: the same for hundreds of scores, of which they would be half the time."""
+    """Standard normal draws [RESAMPLES, bins]: the same for hundreds of scores, whose half they would cost."""
     draws = np.random.default_rng(seed).standard_normal((RESAMPLES, bins))
     draws.flags.writeable = False
     return draws
