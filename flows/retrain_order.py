@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from schemas.combine import PlainCombine
 from schemas.settings import ToleranceProfile
 
 ANSWER = "answer.json"  # of the process, in the folder of the attempt
@@ -21,6 +22,7 @@ class Order:
     how: Literal["head", "full"]
     holdout_share: float
     regardless: bool  # labels come without regard to verdicts, so that every coil stands for itself
+    combine: PlainCombine | None  # how members decide on this line; None: as the ensembles say
     seed: int
     out: Path  # folder of the attempt
     cache: Path  # of features

@@ -57,12 +57,13 @@ def make_successor(order: Order) -> Made:
     snapshot = read_snapshot(order.snapshot, champion.limits)
     trained, kept = _trained(order, champion, snapshot)
     folder = _assembled(order, champion, snapshot, trained)
-    successor = load_ensemble(folder, threads=_THREADS)
+    served = load_ensemble(order.champion, threads=_THREADS, how=order.combine)
+    successor = load_ensemble(folder, threads=_THREADS, how=order.combine)
     return Made(
         folder=folder,
         trained=tuple(sorted(trained)),
         kept=kept,
-        compared=_compared(order, champion, successor, snapshot),
+        compared=_compared(order, served, successor, snapshot),
     )
 
 

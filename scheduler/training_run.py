@@ -26,7 +26,14 @@ from models.reference import write_reference
 from scheduler.gates import Gate, holdout_gate
 from scheduler.gather import Gathered
 from scheduler.jobs import JobContext
-from schemas.errors import BundleError, RegistryError, SourceError
+from schemas.errors import (
+    BundleError,
+    NotLeaderError,
+    RegistryError,
+    SourceError,
+    StoreError,
+    StoreUnavailableError,
+)
 from store.alarms import clear_alarm, raise_alarm
 from store.connection import Connection
 from store.decisions import record_decision
@@ -105,6 +112,10 @@ def train(connection: Connection, attempt: Attempt) -> str:
         return _ended(connection, attempt, "failed", f"{error}; {error.remedy}", snapshot)
     except TrainingKilledError as error:
         return _ended(connection, attempt, "killed", f"{error}; {error.remedy}", snapshot)
+    except (NotLeaderError, StoreUnavailableError):
+        raise
+    except StoreError as error:  # what was trained cannot be registered, and would not be the next time
+        return _ended(connection, attempt, "failed", f"{error}; {error.remedy}", snapshot)
 
 
 def _order(attempt: Attempt, champion: Path, snapshot: StoredSnapshot) -> Order:
@@ -117,6 +128,7 @@ def _order(attempt: Attempt, champion: Path, snapshot: StoredSnapshot) -> Order:
         how=settings.retrain.how,
         holdout_share=settings.retrain.holdout_share,
         regardless=settings.policy.feedback == "regardless",
+        combine=settings.combine,
         seed=attempt.retraining_id,
         out=settings.data_dir / FOLDER / str(attempt.retraining_id),
         cache=settings.data_dir / _FEATURES,

@@ -50,7 +50,7 @@ def settings(data_dir: Path, **changes: Any) -> Settings:
     """Every second coil that is OK is drawn for a review, so that some hundred coils tell."""
     given = {
         "review": ReviewSettings(share=0.5),
-        "retrain": RetrainSettings(niceness=0),
+        "retrain": RetrainSettings(niceness=0, least_holdout_nok=3),
         "policy": PolicySettings(),
         "promotion": PromotionSettings(shadow_coils=40, watch_coils=60),
         **changes,

@@ -41,6 +41,7 @@ def order(tmp_path: Path) -> Order:
         how="head",
         holdout_share=0.2,
         regardless=False,
+        combine=None,
         seed=1,
         out=tmp_path / "retraining" / "1",
         cache=tmp_path / "features",
