@@ -59,7 +59,7 @@ class InShadow:
 
     coils: int  # that both judged
     differ: int  # where they called it otherwise
-    alarms_alone: int  # called NOK by the shadow alone
+    alarms_alone: int  # called NOK by the shadow alone, and by no person
     compared: dict[str, Any] | None  # on coils with a label; None: none says anything of the line
     refused: str | None  # what a worker refuses it for
 
@@ -68,8 +68,8 @@ def shadow_gate(seen: InShadow, policy: PolicySettings, promotion: PromotionSett
     """Whether a shadow may take over: it has judged enough coils, and is not worse on any that tell.
 
     Labels may be few by then, for few coils are asked for; so the shadow has only to be no worse, by the paired test
-    that the holdout has proved it better by. Without any label the champion's own alarms stand in: who calls more than
-    `policy.most_false_alarms` of all coils NOK that the champion does not cannot be within that bound.
+    that the holdout has proved it better by. Nobody looks at the alarms of a shadow unless the coil was drawn: where it
+    alone calls more than `policy.most_false_alarms` of all coils NOK, a person has to say whether they are.
 
     Args:
         seen: beside the champion.
@@ -82,19 +82,15 @@ def shadow_gate(seen: InShadow, policy: PolicySettings, promotion: PromotionSett
         return Gate(way="wait", why=(f"few_coils: {seen.coils} of {promotion.shadow_coils} coils judged in shadow",))
     share = seen.alarms_alone / seen.coils
     told = f"{seen.coils} coils judged in shadow, {seen.differ} otherwise than the champion"
-    if share > policy.most_false_alarms:
-        text = f"{share:.1%} of coils called NOK that the champion calls OK, most is {policy.most_false_alarms:.1%}"
-        return Gate(way="reject", why=(f"false_alarms: {text}; {told}",))
     found = seen.compared
+    if found is not None and found["difference"] < 0 and found["p_value"] <= promotion.alpha:
+        return Gate(way="reject", why=(f"worse_in_shadow: {told}; {_compared(found)}",))
+    if share > policy.most_false_alarms:
+        text = f"{share:.1%} of coils called NOK by it alone and by no person, most is {policy.most_false_alarms:.1%}"
+        return Gate(way="wait", why=(f"many_alarms: {text}; {told}",))
     if found is None:
         return Gate(way="pass", why=(f"no_worse: {told}; none of them has a label that tells",))
-    said = (
-        f"{told}; F1 {found['difference']:+.3f}{_within(found['ci95'])}, p {found['p_value']:.3g} "
-        f"on {found['coils']} with a label"
-    )
-    if found["difference"] < 0 and found["p_value"] <= promotion.alpha:
-        return Gate(way="reject", why=(f"worse_in_shadow: {said}",))
-    return Gate(way="pass", why=(f"no_worse: {said}",))
+    return Gate(way="pass", why=(f"no_worse: {told}; {_compared(found)}",))
 
 
 def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, promotion: PromotionSettings) -> Gate:
@@ -149,6 +145,11 @@ def _least_recall(before: Outcomes, feedback: str) -> float | None:
     if not found.any():
         return None
     return weighted_rates(before.is_nok[found], before.called_nok[found], chance[found]).recall.low
+
+
+def _compared(found: dict[str, Any]) -> str:
+    within = _within(found["ci95"])
+    return f"F1 {found['difference']:+.3f}{within}, p {found['p_value']:.3g} on {found['coils']} with a label"
 
 
 def _within(ci95: tuple[float, float] | None) -> str:

@@ -123,7 +123,7 @@ def _seen(case: Case, pairs: Sequence[Pair]) -> InShadow:
     return InShadow(
         coils=len(pairs),
         differ=len(differ),
-        alarms_alone=sum(pair.shadow_nok for pair in differ),
+        alarms_alone=sum(pair.shadow_nok and not (pair.labelled and pair.is_nok) for pair in differ),
         compared=_compared(pairs, regardless=case.context.settings.policy.feedback == "regardless"),
         refused=refused[0] if refused else None,
     )

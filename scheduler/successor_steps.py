@@ -21,7 +21,13 @@ from store.registry_steps import Actor, step
 from store.training import Retraining, RetrainingState, Scope, last_codes, set_retraining
 
 ROLLED_BACK = "rolled_back"
-_FOR_PERSONS = ("approval", "registry", "cannot_roll_back", "stale")  # codes that only a person can answer
+_FOR_PERSONS = (
+    "approval",
+    "registry",
+    "cannot_roll_back",
+    "stale",
+    "many_alarms",
+)  # codes that only a person can answer
 
 Change = Literal["shadow", "promoted", "rolled_back"]
 

@@ -65,7 +65,7 @@ def test_where_labels_come_regardless_of_verdicts_no_draw_is_needed() -> None:
     [
         ({}, "pass", "no_worse"),
         ({"coils": 49}, "wait", "few_coils"),
-        ({"alarms_alone": 13}, "reject", "false_alarms"),
+        ({"alarms_alone": 13}, "wait", "many_alarms"),
         ({"refused": "worker a: too slow"}, "reject", "refused"),
         ({"compared": compared(difference=-0.2, p_value=0.2)}, "pass", "no_worse"),
         ({"compared": compared(difference=-0.2, p_value=0.01)}, "reject", "worse_in_shadow"),

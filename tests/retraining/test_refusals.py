@@ -114,16 +114,19 @@ def test_a_freeze_holds_every_step_and_a_person_has_the_last_word(
         unfreeze(connection, ANNA)
         assert f"{successor} shadow" in at(1.3)
 
-        judge(connection, given, coils(30, first=300), at=NOON + 1.4 * DAY, shadow=successor)
+        beside = coils(30, first=300)
+        asked = judge(connection, given, beside, at=NOON + 1.4 * DAY, shadow=successor)
+        assert "waits: many_alarms" in at(1.42)
+        label(connection, beside, asked, face="bottom", at=NOON + 1.45 * DAY)
         assert "waits: approval" in at(1.5)
         assert "waits: approval" in at(1.6)
-        assert alarms(connection)["successor_waits"] == 2, "one alarm, found twice"
+        assert alarms(connection)["successor_waits"] == 3, "one alarm, found three times"
         promote(connection, successor, ANNA)
         assert "by_hand: a person promoted it" in at(1.7)
 
         watched = coils(60, first=400)
         asked = judge(connection, given, watched, at=NOON + 2 * DAY, by=successor)
-        label(connection, watched, asked, face="top", at=NOON + 2.1 * DAY)  # the operators are back at the other face
+        label(connection, watched, asked, face="bottom", at=NOON + 2.1 * DAY, flipped=asked)  # it is wrong throughout
         freeze(connection, ANNA)
         assert "waits: registry: automatic change is frozen" in at(2.2)
         assert serving(connection)[""].champion == successor
