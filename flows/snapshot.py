@@ -25,7 +25,7 @@ from schemas.errors import SourceError
 from schemas.matrices import MATRIX_BATCH, conform, keys_of
 from schemas.stream_settings import StreamSettings
 from store.connection import Connection
-from store.training import LabelledCoil, Scope, StoredSnapshot, readings_of_coils
+from store.training import LabelledCoil, Scope, SnapshotCoil, StoredSnapshot, readings_of_coils
 
 FOLDER = "snapshots"
 WEIGHT = "weight"  # coils that each stands for; null where nobody was asked to look at it
@@ -70,8 +70,7 @@ def write_snapshot(
         StoreError: the database refused.
     """
     folder = data_dir / FOLDER
-    lines: list[str] = []
-    rows: list[tuple[bool, bool]] = []  # NOK, of the holdout
+    held: list[SnapshotCoil] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp") as file:
@@ -79,17 +78,18 @@ def write_snapshot(
             with pa.ipc.new_file(file, _SCHEMA, options=options) as writer:
                 for batch in _batches(connection, sorted(coils, key=lambda coil: coil.key), limits):
                     writer.write_batch(batch)
-                    told = (batch.column(name).to_pylist() for name in ("revision", "label", "coil_id"))
-                    for revision, label, coil_id in zip(*told, strict=True):
-                        lines.append(f"{revision} {label}")
-                        rows.append((label == "NOK", place_of(coil_id) < holdout_share))
-            if not rows:
+                    told = (batch.column(name).to_pylist() for name in ("revision", "label"))
+                    for key, revision, label in zip(keys_of(batch), *told, strict=True):
+                        judges = place_of(key.coil_id) < holdout_share
+                        held.append(SnapshotCoil(key=key, revision=revision, label=label, holdout=judges))
+            if not held:
                 raise SourceError(
                     f"of {len(coils)} labelled coils none can be read again with limits {limits.version}",
                     remedy="give readings of the gauge: grey levels and foreign matrices cannot be learnt from here",
                 )
             file.flush()
-            digest = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+            lines = sorted(f"{coil.revision} {coil.label}" for coil in held)
+            digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
             place = folder / f"{digest}.arrow"
             place.unlink(missing_ok=True)
             os.link(file.name, place)
@@ -101,14 +101,15 @@ def write_snapshot(
         digest=digest,
         plant=scope.plant,
         limits_version=limits.version,
-        coils=len(rows),
-        nok=sum(nok for nok, _ in rows),
-        holdout_coils=sum(held for _, held in rows),
-        holdout_nok=sum(nok and held for nok, held in rows),
+        coils=len(held),
+        nok=sum(coil.label == "NOK" for coil in held),
+        holdout_coils=sum(coil.holdout for coil in held),
+        holdout_nok=sum(coil.holdout and coil.label == "NOK" for coil in held),
         holdout_share=holdout_share,
         location=f"{FOLDER}/{digest}.arrow",
         made_at=until,
         labels_until=until,
+        held=tuple(held),
     )
 
 

@@ -55,3 +55,7 @@ class LogError(CoilflowError):
 
 class RegistryError(StoreError):
     """A change of what serves was refused, for the reason that it says: nothing was changed."""
+
+
+class NotFoundError(CoilflowError):
+    """The database knows nothing of what was asked for."""

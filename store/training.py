@@ -84,6 +84,15 @@ class LabelledCoil:
     weight: float | None  # coils that it stands for; None: nobody was asked to look at it
 
 
+class SnapshotCoil(NamedTuple):
+    """A coil of a snapshot; a tuple, as there are many."""
+
+    key: CoilKey
+    revision: str
+    label: Truth
+    holdout: bool  # it judges, and is never learnt from
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredSnapshot:
     """Labelled coils as they were when a successor was trained."""
@@ -99,6 +108,7 @@ class StoredSnapshot:
     location: str
     made_at: datetime
     labels_until: datetime
+    held: tuple[SnapshotCoil, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,10 +226,13 @@ def unanswered(connection: Connection, version: str, scope: Scope, *, since: dat
 
 
 def record_snapshot(connection: Connection, snapshot: StoredSnapshot) -> None:
-    """Keep what a successor is trained on; the same again changes nothing. Raises StoreError."""
-    parameters = {name: getattr(snapshot, name) for name in StoredSnapshot.__slots__}
-    with store_errors(f"keep the snapshot {snapshot.digest[:12]}"):
+    """Keep what a successor is trained on, and its coils; the same again changes nothing. Raises StoreError."""
+    parameters = {name: getattr(snapshot, name) for name in StoredSnapshot.__slots__ if name != "held"}
+    held = [{**coil.key._asdict(), **coil._asdict(), "key": None} for coil in snapshot.held]
+    with store_errors(f"keep the snapshot {snapshot.digest[:12]}"), connection.transaction():
         connection.execute(query("record_snapshot"), parameters)
+        rows = orjson.dumps(held).decode()
+        connection.execute(query("record_snapshot_coils"), {"digest": snapshot.digest, "rows": rows})
 
 
 def begin_retraining(

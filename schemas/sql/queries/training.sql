@@ -78,6 +78,13 @@ insert into coilflow.training_snapshots (
 )
 on conflict (digest) do nothing;
 
+-- name: record_snapshot_coils
+insert into coilflow.snapshot_coils (digest, plant, coil_id, revision, label, holdout)
+select %(digest)s, plant, coil_id, revision, label, holdout
+from jsonb_to_recordset(%(rows)s::jsonb)
+    as g(plant text, coil_id text, revision text, label text, holdout boolean)
+on conflict (digest, plant, coil_id) do nothing;
+
 -- name: begin_retraining
 insert into coilflow.retrainings (
     plant, members, how, parent, state, why, attempt_id, epoch, started_at, changed_at

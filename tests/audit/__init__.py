@@ -1,0 +1,1 @@
+"""Promises of the registry: what serves, and who changed it."""
