@@ -39,6 +39,8 @@ _COMMANDS: dict[str, str] = {
     "labels agreement": "console.commands.labels:agreement",
     "labels twins": "console.commands.labels:twins",
     "labels queue": "console.commands.labels:queue",
+    "audit coil": "console.commands.audit:coil",
+    "audit model": "console.commands.audit:model",
     "worker assess": "console.commands.worker:assess",
     "worker feedback": "console.commands.worker:feedback",
     "bridge mqtt": "console.commands.bridge_mqtt:mqtt",
@@ -59,6 +61,7 @@ _COMMANDS: dict[str, str] = {
 _GROUPS = {
     "models": "What serves, and what could.",
     "labels": "What people said of coils, where they differ, and what they are asked to look at.",
+    "audit": "What an auditor files of a coil or a model.",
     "worker": "Kafka consumers, as many as the topic has partitions.",
     "bridge": "What joins coilflow to the plant's brokers.",
     "scheduler": "When jobs run, and what became of them.",

@@ -57,9 +57,13 @@ def draw_coil(coil: JudgedCoil, file: Path, limits: Limits) -> None:
         x=0.01,
         ha="left",
         fontweight="bold",
+        parse_math=False,
     )
     votes = ", ".join(f"{member.model} {member.p_nok:.2f}" for member in verdict.members)
     axes[0].set_title(
-        shorten("  ".join([f"votes: {votes}", *verdict.reasons]), 170, placeholder=" …"), loc="left", fontsize=8
+        shorten("  ".join([f"votes: {votes}", *verdict.reasons]), 170, placeholder=" …"),
+        loc="left",
+        fontsize=8,
+        parse_math=False,
     )
     figure.savefig(file, dpi=_DPI)

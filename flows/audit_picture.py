@@ -1,0 +1,78 @@
+"""The coil of an audit report as it was normalised for the verdict that stands."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from flows.assess import JudgedCoil
+from processors.normalize import normalize
+from processors.stored_coils import coils_from_stored
+from schemas.audit import CoilReport
+from schemas.coils import CoilKey, Float32Array, Limits, StoredCoil
+from schemas.matrices import tensor_values
+from schemas.verdicts import MemberVote, Verdict
+from store.connection import Connection
+from store.log import decided_coils
+
+
+def judged_again(connection: Connection, report: CoilReport) -> tuple[JudgedCoil, Limits] | str:
+    """The readings of the verdict that stands, normalised with the limits of the ensemble that gave it.
+
+    Args:
+        connection: on a database of this version.
+        report: of the coil.
+
+    Returns:
+        What `console.pictures` draws, or why it cannot be drawn.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    stands = [one for one in report.verdicts if one.stands]
+    if not stands:
+        return "no verdict stands"
+    one = stands[-1]
+    if not one.ensembles:
+        return "the ensemble that judged was never registered, so that its limits are not known"
+    if one.readings.digest == "differs":
+        return "the stored readings are not those that were judged"
+    key, limits = CoilKey(plant=report.plant, coil_id=report.coil_id), one.ensembles[0].limits
+    found = decided_coils(connection, [key]).get(key)
+    matrix = None if found is None or found.revision != one.revision else _matrix(found, limits)
+    if matrix is None:
+        return "its readings cannot be normalised with the limits of the ensemble that judged"
+    verdict = Verdict(
+        key=CoilKey(plant=_printable(key.plant), coil_id=_printable(key.coil_id)),
+        revision=one.revision,
+        label=one.label,
+        p_nok=float("nan") if one.p_nok is None else one.p_nok,
+        threshold=one.threshold,
+        ensemble_version=one.ensemble_version,
+        members=tuple(
+            MemberVote(model=_printable(m.model), version=m.version, p_nok=m.p_nok)
+            for m in one.members
+            if m.p_nok is not None
+        ),
+        observed=one.observed,
+        reasons=tuple(map(_printable, one.reasons)),
+    )
+    length_m = None if report.coil is None else report.coil.length_m
+    return JudgedCoil(verdict=verdict, truth=None, matrix=matrix, length_m=length_m, record=None), limits
+
+
+def _matrix(stored: StoredCoil, limits: Limits) -> Float32Array | None:
+    coils = coils_from_stored([replace(stored, rows_per_face=None)])
+    batch = normalize(coils, limits).batch
+    if batch.num_rows:
+        normalized: Float32Array = tensor_values(batch)[0]
+        return normalized
+    with pa.ipc.open_stream(stored.readings) as reader:
+        found = reader.read_next_batch()
+    if "matrix" not in found.schema.names or found.column("limits_version").to_pylist() != [limits.version]:
+        return None
+    matrix: Float32Array = tensor_values(found)[0]
+    return matrix
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
