@@ -32,10 +32,12 @@ def main() -> None:
     answer: dict[str, Any]
     try:
         made = make_successor(order)
-    except CoilflowError as error:
-        answer = {"error": str(error), "remedy": error.remedy}
-    except MemoryError:
-        answer = {"killed": f"it needs more than {asked['most_memory_mb']} MB of memory"}
+    except (CoilflowError, MemoryError) as error:
+        answer = (
+            {"error": str(error), "remedy": error.remedy}
+            if isinstance(error, CoilflowError) and not _lacks_memory(error)
+            else {"killed": f"it needs more than {asked['most_memory_mb']} MB of memory"}
+        )
     else:
         answer = {
             "folder": str(made.folder),
@@ -47,6 +49,11 @@ def main() -> None:
     draft = place.with_suffix(".tmp")
     draft.write_bytes(orjson.dumps(answer))
     draft.rename(place)
+
+
+def _lacks_memory(error: CoilflowError) -> bool:
+    """Whether a library was refused memory: ONNX Runtime says so in its text alone."""
+    return isinstance(error.__cause__, MemoryError) or "bad_alloc" in str(error)
 
 
 def _die_with_whom_ordered() -> None:
