@@ -7,7 +7,7 @@ KILLS ?= 1000
 
 .PHONY: demo test chaos check lint types rooms bundles reference contracts picture clean
 
-demo: .venv/serving  ## simulate a shift, assess it, store the verdicts, draw the coils in doubt (no torch)
+demo: .venv/serving  ## a line drifts, a successor is trained and takes over while coils come: under three minutes, no torch
 	$(BIN)/coilflow demo
 
 test: .venv/developing  ## every test, on real servers
@@ -46,7 +46,7 @@ picture: .venv/serving  ## draw the README's picture again
 	touch $@
 
 .venv/serving: .venv/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[embedded]'
+	$(PIP) --editable '.[embedded,retrain]'
 	touch $@
 
 # The windowless build of OpenCV lies over the one that ultralytics asks for, which needs a desktop's libraries.

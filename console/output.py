@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -136,8 +136,14 @@ class Step:
         self._bar = bar
         self._task = bar.add_task(description, total=total, rate="")
 
+    def say(self, said: RenderableType) -> None:
+        """Print a result while the step goes on: the bar stands aside until more is done."""
+        self._bar.stop()
+        out.print(said)
+
     def advance(self, coils: int) -> None:
         """So many more coils are done."""
+        self._bar.start()
         self._bar.advance(self._task, coils)
         speed = self._bar.tasks[self._task].speed
         self._bar.update(self._task, rate=f"{speed:,.0f} coils/s" if speed else "")

@@ -1,103 +1,102 @@
-"""The demonstration: a shift of a simulated line, assessed into a fresh database, counted by SQL."""
+"""The demonstration's line: coils come, what serves at that moment judges them, people look, and time is the line's."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from flows.assess import JudgedCoil, assess
-from flows.record import record, register_members
-from flows.served import only
+from flows.demo_people import settling, words
+from flows.record import record
+from flows.serving import Serving
 from flows.sources.open import open_source
-from models.ensemble import Ensemble
 from plant.events import write_events
 from plant.line import SimulatedBlock, simulate
-from plant.settings import PRODUCTION
+from plant.settings import PRODUCTION, LineSettings
 from schemas.coils import CoilKey, Truth
 from schemas.rejects import Reject
 from schemas.settings import Settings
 from schemas.verdicts import Label
-from store.coils import Counts, counts, missing_coils
-from store.connection import connect
-from store.migrations import migrate
+from store.connection import Connection
+from store.feedback import record_feedback
+from store.labels import list_labels
 
 # A shift with more going wrong than on a good day, so that there is something to see.
-LINE = replace(PRODUCTION, defect_share=0.12, gauge=replace(PRODUCTION.gauge, damaged_share=0.01))
+LINE = replace(PRODUCTION, defect_share=0.3, gauge=replace(PRODUCTION.gauge, damaged_share=0.01))
+# The gauge's source has aged: it reads a tenth too little of a coating that is as good or bad as before.
+AGED = replace(LINE, gauge=replace(LINE.gauge, reads_share=0.9))
 IN_DOUBT = 4  # coils kept for pictures
+_HEARD = timedelta(hours=1, minutes=30)  # after the last coil of a block, all of it has been looked at
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shift:
-    """What a demonstration showed."""
+@dataclass(kw_only=True, slots=True)
+class Host:
+    """The one process that judges the line's coils, and what it has seen so far.
 
-    counts: Counts
-    lost: int  # coils of the simulator that the database knows neither a verdict nor a dead letter of
-    in_doubt: tuple[JudgedCoil, ...]  # UNDECIDED first, then those closest to their threshold
-    agreed: int  # verdicts that say what the simulated expert said
-    simulate_s: float
-    assess_s: float
-
-
-def run_shift(
-    coils: int,
-    *,
-    seed: int,
-    dsn: str,
-    ensemble: Ensemble,
-    settings: Settings,
-    on_coils: Callable[[int], None],
-    on_rejects: Callable[[Sequence[Reject]], None],
-) -> Shift:
-    """Simulate a shift as events, assess it, store every verdict and reject, and count what the database holds.
-
-    Args:
-        coils: how many coils the shift has.
-        seed: of the simulation.
-        dsn: an empty database.
-        ensemble: the models.
-        settings: batch size, tolerance profiles, destinations.
-        on_coils: told how many more coils were simulated or assessed.
-        on_rejects: given what was refused.
+    `now` is the line's own time: it goes on with the coils, and everybody in the demonstration goes by it.
     """
-    begun = time.perf_counter()
-    made: dict[CoilKey, Truth | None] = {}
-    with tempfile.TemporaryDirectory(prefix="coilflow-demo-") as folder:
-        events = Path(folder) / "events.jsonl"
 
-        def blocks() -> Iterator[SimulatedBlock]:
-            for block in simulate(coils, seed=seed, line=LINE):
-                made.update((header.key, header.label) for header in block.headers)
-                on_coils(len(block))
-                yield block
+    connection: Connection
+    serving: Serving
+    settings: Settings
+    folder: Path  # for events on their way
+    on_coils: Callable[[int], None]  # told how many more coils were judged
+    on_rejects: Callable[[Sequence[Reject]], None]
+    now: datetime
+    drifted_at: datetime | None = None  # when the gauge began to age
+    made: dict[CoilKey, Truth | None] = field(default_factory=dict)  # every coil of the simulator
+    corrected: int = 0  # words that were taken back
+    settled: int = 0  # disputes that were settled; the others stay, and their coils count for nothing
+    in_doubt: list[JudgedCoil] = field(default_factory=list)  # UNDECIDED first, then the closest to their threshold
+    simulate_s: float = 0.0
+    assess_s: float = 0.0
 
-        write_events(blocks(), events)
-        simulated = time.perf_counter()
-        migrate(dsn)
-        in_doubt: list[JudgedCoil] = []
-        agreed = 0
-        with connect(dsn) as connection:
-            register_members(connection, ensemble)
-            for judged in assess(
-                open_source(str(events), plant=settings.plant), only(ensemble), settings, records=True
-            ):
-                record(connection, judged, settings)
-                on_rejects(judged.rejects)
-                labelled = [replace(coil, truth=made.get(coil.verdict.key)) for coil in judged.coils]
-                in_doubt = [coil.alone() for coil in sorted([*in_doubt, *labelled], key=_certainty)[:IN_DOUBT]]
-                agreed += sum(coil.truth == coil.verdict.label for coil in labelled)
-                on_coils(len(judged.coils))
-            done = time.perf_counter()
-            stored = counts(connection)
-            lost = missing_coils(connection, list(made))
-    return Shift(
-        counts=stored,
-        lost=lost,
-        in_doubt=tuple(in_doubt),
-        agreed=agreed,
-        simulate_s=simulated - begun,
-        assess_s=done - simulated,
-    )
+
+def coils_of(host: Host, count: int, *, seed: int, line: LineSettings) -> Iterator[SimulatedBlock]:
+    """Coils of a line that goes on from the host's time, block by block."""
+    blocks = simulate(count, seed=seed, line=replace(line, started_at=host.now))
+    while True:
+        begun_s = time.perf_counter()
+        block = next(blocks, None)
+        host.simulate_s += time.perf_counter() - begun_s
+        if block is None:
+            return
+        yield block
+
+
+def run_block(host: Host, block: SimulatedBlock, *, seed: int) -> None:
+    """Let a block of coils be judged by what serves now, stored, and looked at by people; the line's time goes on.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    begun_s = time.perf_counter()
+    _judge(host, block)
+    host.assess_s += time.perf_counter() - begun_s
+    host.made.update((header.key, header.label) for header in block.headers)
+    host.now = block.ended_at[-1] + _HEARD
+    said = words(block, LINE.expert, seed=seed, slip=not host.corrected)
+    host.corrected += sum(one.corrects is not None for one in said)
+    record_feedback(host.connection, said, received_at=host.now)
+    disputed = [one.key for one in list_labels(host.connection, since=host.now, disputed=True)]
+    word = settling(disputed, block)
+    if word is not None and not host.settled:
+        host.settled += sum(record_feedback(host.connection, [word], received_at=host.now))
+
+
+def _judge(host: Host, block: SimulatedBlock) -> None:
+    events = host.folder / "events.jsonl"
+    write_events([block], events)
+    source = open_source(str(events), plant=host.settings.plant)
+    truth = {header.key: header.label for header in block.headers}
+    for judged in assess(source, host.serving.current(), host.settings, records=True):
+        record(host.connection, judged, host.settings, decided_at=block.ended_at[-1])
+        host.on_rejects(judged.rejects)
+        shown = [replace(coil, truth=truth.get(coil.verdict.key)) for coil in judged.coils]
+        host.in_doubt = [coil.alone() for coil in sorted([*host.in_doubt, *shown], key=_certainty)[:IN_DOUBT]]
+        host.on_coils(len(judged.coils))
+    events.unlink()
 
 
 def _certainty(coil: JudgedCoil) -> tuple[bool, float]:

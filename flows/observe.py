@@ -81,6 +81,12 @@ def log_to_stderr() -> None:
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr), cache_logger_on_first_use=False)
 
 
+def log_warnings_to_stderr() -> None:
+    """The same of warnings and errors alone: for a command that tells of its steps itself."""
+    log_to_stderr()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
 def serve_metrics(port: int | None) -> None:
     """Serve this process's metrics at `http://HOST:port/metrics` until it ends; nothing where `port` is None.
 

@@ -26,25 +26,34 @@ def register_members(connection: Connection, ensemble: Ensemble) -> None:
     register_models(connection, manifests, registered_at=datetime.now(UTC), state="champion")
 
 
-def record(connection: Connection, judged: Judged, settings: Settings) -> Recorded:
+def record(
+    connection: Connection, judged: Judged, settings: Settings, *, decided_at: datetime | None = None
+) -> Recorded:
     """Store one batch, verdicts and dead letters, in one transaction; a repeat changes nothing.
 
     In mode `observe` nothing is queued for announcement.
+
+    Args:
+        connection: on a database of this version.
+        judged: with its records.
+        settings: mode and destinations.
+        decided_at: of a line that has a time of its own, with a time zone; None: now.
 
     Raises:
         StoreError: the database refused; nothing of the batch is stored then.
     """
     decided = [_decided(coil) for coil in judged.coils]
     shadows = [replace(_decided(coil), role="shadow") for coil in judged.shadows]
+    at = decided_at or datetime.now(UTC)
     try:
-        return _store(connection, [*decided, *shadows], judged, settings)
+        return _store(connection, [*decided, *shadows], judged, settings, at)
     except StoreUnavailableError:
         raise
     except StoreError as error:
         if not shadows:
             raise
         count_unstored(error)
-        return _store(connection, decided, judged, settings)
+        return _store(connection, decided, judged, settings, at)
 
 
 def _decided(coil: JudgedCoil) -> Decided:
@@ -59,12 +68,14 @@ def _decided(coil: JudgedCoil) -> Decided:
     )
 
 
-def _store(connection: Connection, decided: Sequence[Decided], judged: Judged, settings: Settings) -> Recorded:
+def _store(
+    connection: Connection, decided: Sequence[Decided], judged: Judged, settings: Settings, decided_at: datetime
+) -> Recorded:
     with connection.transaction():
         recorded = record_verdicts(
             connection,
             decided,
-            decided_at=datetime.now(UTC),
+            decided_at=decided_at,
             destinations=settings.destinations if settings.mode == "announce" else (),
         )
         record_dead_letters(connection, judged.rejects)

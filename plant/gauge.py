@@ -44,7 +44,7 @@ def measure(rng: np.random.Generator, coating_g_m2: FloatArray, gauge: GaugeSett
     shape = coating_g_m2.shape
     noise = gauge.noise_share * float(rng.lognormal(0.0, 0.7))
     bias = 0.4 * noise * rng.standard_normal((2, 1, SENSORS_PER_FACE))
-    mean = coating_g_m2 * (1.0 + bias + noise * rng.standard_normal(shape))
+    mean = gauge.reads_share * coating_g_m2 * (1.0 + bias + noise * rng.standard_normal(shape))
     faults = [*_calibrate(rng, mean, gauge), *_misread(rng, mean, gauge)]
     np.maximum(mean, 0.0, out=mean)
     spread = mean * (0.01 + 3.0 * noise) * (0.3 + rng.random((2, *shape)))

@@ -21,6 +21,7 @@ class GaugeSettings:
 
     noise_share: float = 0.006  # median standard deviation of a tile's mean, relative to its coating
     step_g_m2: float = 1.0  # readings are whole g/m²: grey levels of real coils lie on such a grid
+    reads_share: float = 1.0  # of the true coating: a source that ages reads less, and nobody has calibrated it
     calibrations_per_face: float = 0.2  # about 305 of 4,640 sensor tracks had one
     stuck_share: float = 0.004  # a sensor repeats one value to the end of the coil
     offset_share: float = 0.004  # a sensor reads a constant amount too much or too little

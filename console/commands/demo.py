@@ -3,17 +3,20 @@
 import logging
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from console.options import SeedOption
-from console.output import RejectReport, out, print_json, progress, verdict_table
-from flows.demo import Shift, run_shift
-from flows.serving import serving_ensemble
+from console.output import RejectReport, err, out, print_json, progress, verdict_table
+from flows.observe import log_warnings_to_stderr
 from schemas.settings import Settings, load_settings
 from store.coils import Counts
 from store.databases import create_database
@@ -21,13 +24,27 @@ from store.embedded import embedded_postgres
 
 if TYPE_CHECKING:
     from flows.demo_kafka import KafkaShift
+    from scheduler.demo import Story
 
 _PICTURES = Path("coilflow-demo")
+_CHART = _PICTURES / "story.png"
+_LEARNS_BY = ("onnx", "scipy", "sklearn", "threadpoolctl")  # libraries of the extra `retrain`
+_WIDTH = 10  # of who or what is told of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shown:
+    """What the last line says."""
+
+    counts: Counts
+    lost: int
+    retrained: tuple[str, ...] = ()
+    swaps: int = 0
 
 
 def demo(
     *,
-    coils: Annotated[int, typer.Option("--coils", min=1, max=1_000_000, help="How many.")] = 200,
+    coils: Annotated[int, typer.Option("--coils", min=1, max=1_000_000, help="How many; 600 for the story.")] = 800,
     seed: SeedOption = 0,
     kafka: Annotated[
         bool, typer.Option("--kafka", help="Through the configured Kafka, or one started here by Java and Maven.")
@@ -36,11 +53,13 @@ def demo(
         bool, typer.Option("--json", help="Only the line of counts, which is the last in any case.")
     ] = False,
 ) -> int:
-    """Simulate a shift, judge it, store it and show what came out."""
+    """A line drifts, its models slip, and a successor is trained, proved and swapped in while coils keep coming."""
     begun = time.perf_counter()
+    log_warnings_to_stderr()
     settings = load_settings()
-    run = _through_kafka if kafka else _in_one_process
-    stored, lost = run(coils, seed, settings, quiet=as_json)
+    run = _through_kafka if kafka else _story
+    shown = run(coils, seed, settings, quiet=as_json)
+    stored = shown.counts
     print_json(
         {
             "coils": stored.coils,
@@ -48,9 +67,9 @@ def demo(
             "open": stored.open,
             "dead_letters": stored.dead_letters,
             "feedback": stored.feedback,
-            "retrained": [],
-            "swaps": 0,
-            "lost": lost,
+            "retrained": list(shown.retrained),
+            "swaps": shown.swaps,
+            "lost": shown.lost,
             "duplicated": stored.duplicated,
             "seconds": round(time.perf_counter() - begun, 1),
         }
@@ -58,33 +77,55 @@ def demo(
     return 0 if stored.verdicts else 1
 
 
-def _in_one_process(coils: int, seed: int, settings: Settings, *, quiet: bool) -> tuple[Counts, int]:
-    from console.pictures import draw_coil  # noqa: PLC0415 - no other command waits for matplotlib
+def _story(coils: int, seed: int, settings: Settings, *, quiet: bool) -> _Shown:
+    from console.demo_chart import draw_story  # noqa: PLC0415 - no other command waits for matplotlib
+    from console.pictures import draw_coil  # noqa: PLC0415 - the same
+    from scheduler.demo import run_story  # noqa: PLC0415 - no other way of this command needs the scheduler
 
-    ensemble = serving_ensemble(settings)
+    missing = [library for library in _LEARNS_BY if find_spec(library) is None]
     report = RejectReport()
     name = _database_name()
-    with embedded_postgres(settings.data_dir) as server, progress("shift", total=2 * coils) as step:
-        shift = run_shift(
+    with embedded_postgres(settings.data_dir) as server, progress("coils", total=coils) as step:
+
+        def tell(who: str, said: Sequence[str]) -> None:
+            if not quiet:
+                step.say(_told(who, said))
+
+        story = run_story(
             coils,
             seed=seed,
             dsn=create_database(server, name),
-            ensemble=ensemble,
             settings=settings,
+            trains=not missing,
+            tell=tell,
             on_coils=step.advance,
             on_rejects=report.add,
         )
     report.close()
     _PICTURES.mkdir(exist_ok=True)
-    pictures = [_PICTURES / f"coil-{coil.verdict.key.coil_id}.png" for coil in shift.in_doubt]
-    for coil, picture in zip(shift.in_doubt, pictures, strict=True):
-        draw_coil(coil, picture, ensemble.limits)
+    pictures = [_PICTURES / f"coil-{coil.verdict.key.coil_id}.png" for coil in story.in_doubt]
+    for coil, picture in zip(story.in_doubt, pictures, strict=True):
+        draw_coil(coil, picture, story.limits)
+    draw_story(story.figures, _CHART)
+    for what in story.missing:
+        err.print(Text("not shown: ", style="yellow") + Text(what))
     if not quiet:
-        _show(shift, pictures, database=name)
-    return shift.counts, shift.lost
+        _show(story, [*pictures, _CHART], database=name)
+    found = story.figures
+    return _Shown(counts=found.counts, lost=found.lost, retrained=found.retrained, swaps=found.swaps)
 
 
-def _through_kafka(coils: int, seed: int, settings: Settings, *, quiet: bool) -> tuple[Counts, int]:
+def _told(who: str, said: Sequence[str]) -> Table:
+    """One step of the story: who or what, and a sentence a line."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=_WIDTH, style="bold")
+    table.add_column(overflow="fold")
+    for place, sentence in enumerate(said):
+        table.add_row("" if place else who, Text(sentence))
+    return table
+
+
+def _through_kafka(coils: int, seed: int, settings: Settings, *, quiet: bool) -> _Shown:
     from flows.demo_kafka import run_kafka_shift  # noqa: PLC0415 - no other command waits for Kafka's client
 
     logging.getLogger("kafka").addHandler(logging.NullHandler())  # what matters of it comes as an error
@@ -100,33 +141,51 @@ def _through_kafka(coils: int, seed: int, settings: Settings, *, quiet: bool) ->
         )
     if not quiet:
         _show_kafka(shift, database=name)
-    return shift.counts, shift.lost
+    return _Shown(counts=shift.counts, lost=shift.lost)
 
 
 def _database_name() -> str:
     return f"demo_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
 
 
-def _show(shift: Shift, pictures: list[Path], *, database: str) -> None:
-    stored = shift.counts
-    out.print(verdict_table(shift.in_doubt, "closest to their threshold"))
+def _show(story: "Story", pictures: list[Path], *, database: str) -> None:
+    found = story.figures
+    stored = found.counts
+    out.print(verdict_table(story.in_doubt, "closest to their threshold"))
+    out.print(_periods(story))
     _table(
+        "the coils, counted in the database",
         ("coils", f"{stored.coils}"),
         ("OK / NOK / undecided", f"{stored.ok} / {stored.nok} / {stored.undecided}"),
         ("dead letters", f"{stored.dead_letters}"),
-        ("agree with the simulated expert", f"{shift.agreed} of {stored.decided}"),
-        ("lost, duplicated", f"{shift.lost}, {stored.duplicated}"),
-        ("simulated", f"{stored.coils / shift.simulate_s:,.0f} coils/s"),
-        ("read, judged and stored", f"{stored.coils / shift.assess_s:,.0f} coils/s"),
+        ("words of operators", f"{stored.feedback}"),
+        ("members trained anew, swaps", f"{len(found.retrained)}, {found.swaps}"),
+        ("lost, duplicated", f"{found.lost}, {stored.duplicated}"),
+        ("simulated", f"{stored.coils / story.simulate_s:,.0f} coils/s"),
+        ("read, judged and stored", f"{stored.coils / story.assess_s:,.0f} coils/s"),
     )
     out.print(f"stored in database {database} of the embedded PostgreSQL")
     for picture in pictures:
         out.print(f"picture {picture}")
 
 
+def _periods(story: "Story") -> Table:
+    from scheduler.demo_figures import said  # noqa: PLC0415 - no other way of this command needs the scheduler
+
+    table = Table(title="verdicts against the operators' labels, 95% intervals", title_justify="left")
+    table.add_column("judged by")
+    for name in ("coils", "agreement", "NOK recall", "false alarms"):
+        table.add_column(name, justify="right")
+    for name, part in story.figures.periods:
+        figures = (part.agreement(), part.recall(), part.false_alarms())
+        table.add_row(name, f"{len(part.number)}", *map(said, figures))
+    return table
+
+
 def _show_kafka(shift: "KafkaShift", *, database: str) -> None:
     stored = shift.counts
     _table(
+        "the shift, counted in the database",
         ("coils", f"{stored.coils}"),
         ("OK / NOK / undecided", f"{stored.ok} / {stored.nok} / {stored.undecided}"),
         ("dead letters", f"{stored.dead_letters}"),
@@ -139,8 +198,8 @@ def _show_kafka(shift: "KafkaShift", *, database: str) -> None:
     out.print(f"through Kafka at {shift.brokers}; stored in database {database} of the embedded PostgreSQL")
 
 
-def _table(*rows: tuple[str, str]) -> None:
-    table = Table(title="the shift, counted in the database", title_justify="left", show_header=False)
+def _table(title: str, *rows: tuple[str, str]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
     table.add_column("what")
     table.add_column("number", justify="right")
     for what, number in rows:
