@@ -107,6 +107,8 @@ def _in_a_sentence(one: Lineage) -> str:
 
 
 def _why(one: Lineage) -> Iterator[str]:
+    if one.ensembles and len(one.members) > 1:
+        yield f"members are combined by {one.ensembles[0].combine.replace('_', ' ')}"
     for member in one.members:
         if member.p_nok is not None:
             yield _vote(member)

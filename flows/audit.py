@@ -61,6 +61,7 @@ def coil_report(connection: Connection, key: CoilKey, *, now: datetime) -> CoilR
                 for one in reversed(letters)
             ),
             picture=None,
+            picture_sha256=None,
             no_picture=_NO_PICTURE,
         )
     if report.coil is None and not report.feedback and not report.dead_letters:

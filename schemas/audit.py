@@ -192,7 +192,7 @@ class CountedIn(_Part):
 
 
 class Decision(_Part):
-    """What a job decided; `label` is the coil's at that time."""
+    """What a job decided; `label` is the coil's at that time, None where it had none or people differed."""
 
     FROM: ClassVar = ("coilflow.decisions",)
 
@@ -336,6 +336,7 @@ class CoilReport(_Part):
     coil_label: CoilLabel | None
     dead_letters: tuple[DeadLetter, ...]
     picture: str | None  # name of the file beside the report
+    picture_sha256: str | None
     no_picture: str | None  # why there is none
 
 

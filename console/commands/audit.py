@@ -82,7 +82,8 @@ def _with_picture(connection: Connection, report: CoilReport, folder: Path, name
 
     judged, limits = found
     draw_coil(judged, folder / name, limits)
-    return report.model_copy(update={"picture": name, "no_picture": None})
+    sha256 = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return report.model_copy(update={"picture": name, "picture_sha256": sha256, "no_picture": None})
 
 
 def _tell(
@@ -94,16 +95,16 @@ def _tell(
         sys.stdout.write(content if as_json else markdown(report, sha256=sha256, json_name=None))
         return
     written = {f"{stem}.json": content, f"{stem}.md": markdown(report, sha256=sha256, json_name=f"{stem}.json")}
-    written[f"{stem}.sha256"] = f"{sha256}  {stem}.json\n"
+    drawn = report.picture_sha256 if isinstance(report, CoilReport) else None
+    of_picture = f"{drawn}  {stem}.png\n" if drawn else ""
+    written[f"{stem}.sha256"] = f"{sha256}  {stem}.json\n{of_picture}"
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
     if as_json:
         sys.stdout.write(content)
         return
-    for name in written:
+    for name in [*written, *([f"{stem}.png"] if drawn else [])]:
         out.print(Text(str(folder / name)), soft_wrap=True)
-    if isinstance(report, CoilReport) and report.picture is not None:
-        out.print(Text(str(folder / report.picture)), soft_wrap=True)
 
 
 def _folder(folder: Path) -> Path:

@@ -122,6 +122,20 @@ def test_a_verdict_counts_until_another_supersedes_it(connection: Connection, li
     assert [s.scores for s in second.scores if s.kind == "ensemble"] == [1]
 
 
+def test_a_verdict_that_a_successor_learnt_from_keeps_its_consequences(connection: Connection, line: Line) -> None:
+    line.assess(*labelled(8))
+    for n in range(1, 9):
+        say(connection, str(n), "NOK" if n % 2 else "OK", by="mia", hours=-0.001)
+    succeed(connection, line, hours=0)
+    line.assess(coil("3"))
+    say(connection, "3", "OK", by="ben", hours=1)
+    first, second = told(connection, "3").verdicts
+    assert [(r.candidate, r.label) for r in first.retrainings] == [("v2", "NOK")]
+    assert [c.change for c in first.changes] == ["registered", "promoted"]
+    assert "every plant: successor v2" in [d.subject for d in first.decisions]
+    assert (second.retrainings, second.changes, second.ensembles[0].version) == ((), (), "v2")
+
+
 def test_altered_readings_are_told(connection: Connection, line: Line) -> None:
     line.assess(coil("1"), coil("2"))
     connection.execute(

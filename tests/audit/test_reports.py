@@ -99,7 +99,10 @@ def test_a_coils_report_is_filed_as_markdown_json_and_picture(
     assert headings(markdown) == [name.replace(".", r"\.") for name in COIL_HEADINGS]
     sha256 = hashlib.sha256(content).hexdigest()
     assert f"SHA-256 of the JSON ({written(folder, 'json').name}): {sha256}" in markdown
-    assert written(folder, "sha256").read_text() == f"{sha256}  {written(folder, 'json').name}\n"
+    picture = written(folder, "png")
+    assert report.picture_sha256 == hashlib.sha256(picture.read_bytes()).hexdigest()
+    checked = f"{sha256}  {written(folder, 'json').name}\n{report.picture_sha256}  {picture.name}\n"
+    assert written(folder, "sha256").read_text() == checked
     assert written(folder, "png").read_bytes().startswith(b"\x89PNG")
     assert report.picture == written(folder, "png").name
     for figure in (

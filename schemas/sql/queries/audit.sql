@@ -154,26 +154,33 @@ select
         select jsonb_agg(
             jsonb_build_object(
                 'decision_id', d.decision_id, 'at', d.at, 'job', d.job, 'subject', d.subject, 'act', d.act,
-                'why', to_jsonb(d.why), 'label', at_that_time.label
+                'why', to_jsonb(d.why), 'label', nullif(at_that_time.label, 'disputed')
             )
             order by d.decision_id
         )
         from coilflow.decisions as d
         cross join lateral (select coilflow.label_as_of(a.plant, a.coil_id, d.at) as label) as at_that_time
-        where d.job in ('retrain', 'promotion') and a.p_nok is not null
-          and d.at >= greatest(a.decided_at, a.first_at) and (a.counted_until is null or d.at < a.counted_until)
-          and at_that_time.label in ('OK', 'NOK')
-          and d.subject in (
-              select scope.name || ': ' || version.name
-              from (values ('every plant'), (a.plant)) as scope(name)
-              cross join (
-                  select kind.name || a.ensemble
-                  from (values ('ensemble '), ('successor ')) as kind(name)
-                  union all
-                  select m.model || ' ' || m.version from coilflow.assessments as m where m.verdict_id = a.verdict_id
-                  union all
-                  select 'successor ' || t.candidate from learnt as t where t.verdict_id = a.verdict_id
-              ) as version(name)
+        where d.job in ('retrain', 'promotion')
+          and (
+              exists ( -- of successors that learnt from it, or were judged on it, all
+                  select from learnt as t, (values ('every plant'), (a.plant)) as scope(name)
+                  where t.verdict_id = a.verdict_id and d.subject = scope.name || ': successor ' || t.candidate
+              )
+              or (
+                  a.p_nok is not null and d.at >= greatest(a.decided_at, a.first_at)
+                  and (a.counted_until is null or d.at < a.counted_until) and at_that_time.label in ('OK', 'NOK')
+                  and d.subject in (
+                      select scope.name || ': ' || version.name
+                      from (values ('every plant'), (a.plant)) as scope(name)
+                      cross join (
+                          values ('ensemble ' || a.ensemble), ('successor ' || a.ensemble)
+                          union all
+                          select m.model || ' ' || m.version
+                          from coilflow.assessments as m
+                          where m.verdict_id = a.verdict_id
+                      ) as version(name)
+                  )
+              )
           )
     ) as decisions,
     (
