@@ -13,6 +13,7 @@ from tests.flows.given import grey_row, three, write_grey, write_tables
 
 COMMANDS = {
     "assess",
+    "audit",
     "bridge",
     "console",
     "deadletters",
@@ -20,8 +21,11 @@ COMMANDS = {
     "doctor",
     "evaluate",
     "experiment",
+    "feedback",
+    "labels",
     "models",
     "normalize",
+    "scheduler",
     "simulate",
     "train",
     "worker",
