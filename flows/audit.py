@@ -5,17 +5,15 @@ from datetime import datetime
 from typing import Any, get_args
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel
 
 from flows.change_models import verify
 from models.installed import installed_version
-from processors.revisions import check_revision
+from processors.revisions import UNREADABLE, check_revision, sound_rows
 from schemas.audit import CoilReport, DeadLetter, FaceSummary, ModelReport, Origin, Verification
 from schemas.coils import CoilKey, Order
 from schemas.errors import BundleError, NotFoundError
 from schemas.layout import FACES
-from schemas.readings import rows_of
 from schemas.settings import Settings
 from schemas.verdicts import MemberId
 from store import audit as store
@@ -220,8 +218,8 @@ def _check(readings: bytes, row: Mapping[str, Any]) -> dict[str, Any]:
 def _faces(readings: bytes) -> tuple[FaceSummary, ...]:
     """Rows and range of each face; nothing where rows of the gauge cannot be read."""
     try:
-        rows = rows_of(readings)
-    except (pa.ArrowException, StopIteration, OSError):
+        rows = sound_rows(readings)
+    except UNREADABLE:
         rows = None
     if rows is None:
         return ()

@@ -12,7 +12,7 @@ from schemas.matrices import TENSOR, tensor_values
 from schemas.readings import rows_of
 
 _KEY = CoilKey(plant="", coil_id="")  # a revision does not depend on whose readings they are
-_UNREADABLE = "the stored bytes are no Arrow stream that can be read"
+UNREADABLE = (pa.ArrowException, StopIteration, OSError, ValueError, KeyError)  # what Arrow raises on damaged bytes
 
 
 def rows_fit(rows: pa.RecordBatch, revision: str, order: Order | None) -> bool:
@@ -39,6 +39,12 @@ def matrix_fits(batch: pa.RecordBatch, revision: str) -> bool | None:
     return None if batch.column("revision").to_pylist() == [revision] else False
 
 
+def sound_rows(readings: bytes) -> pa.RecordBatch | None:
+    """Rows of the gauge that damaged bytes cannot have spoilt; None where a matrix came; raises one of UNREADABLE."""
+    rows = rows_of(readings)
+    return None if rows is None else _sound(rows)
+
+
 def check_revision(readings: bytes, revision: str, order: Order | None) -> tuple[bool | None, str]:
     """Reckon a revision again from the bytes that the database keeps.
 
@@ -51,24 +57,35 @@ def check_revision(readings: bytes, revision: str, order: Order | None) -> tuple
         Whether they fit, None where nobody can tell, and that in a sentence.
     """
     try:
-        rows = rows_of(readings)
+        rows = sound_rows(readings)
         if rows is not None:
             if rows_fit(rows, revision, order):
                 return True, "the stored readings hash to the revision"
             return False, "the stored readings, with the band ordered as it is known now, do not hash to the revision"
-        with pa.ipc.open_stream(readings) as reader:
-            batch = reader.read_next_batch()
-        batch.validate(full=True)
-    except (pa.ArrowException, StopIteration, OSError):
-        return False, _UNREADABLE
-    if "matrix" not in batch.schema.names or batch.schema.field("matrix").type != TENSOR or batch.num_rows != 1:
-        return False, _UNREADABLE
-    fits = matrix_fits(batch, revision)
+        fits = _matrix_fits(readings, revision)
+    except UNREADABLE:
+        return False, "the stored bytes are no readings that can be read"
     return fits, {
         True: "the stored matrix hashes to the revision",
         False: "the stored matrix does not hash to the revision",
         None: "a matrix came with a revision of readings that are not here, so that nobody can tell",
     }[fits]
+
+
+def _matrix_fits(readings: bytes, revision: str) -> bool | None:
+    with pa.ipc.open_stream(readings) as reader:
+        batch = _sound(reader.read_next_batch())
+    if "matrix" not in batch.schema.names or batch.schema.field("matrix").type != TENSOR or batch.num_rows != 1:
+        raise ValueError("there is no matrix of one coil")
+    return matrix_fits(batch, revision)
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Arrow aborts the process where a batch, or a column in it, claims less than no rows and is looked at."""
+    if batch.num_rows < 0:
+        raise ValueError(f"a batch of {batch.num_rows} rows")
+    batch.validate(full=True)
+    return batch
 
 
 def _revision(rows: pa.RecordBatch, order: Order) -> str | None:

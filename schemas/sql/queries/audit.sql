@@ -18,7 +18,9 @@ with recursive asked as (
         on v.ensemble_version = e.version or v.ensemble_version = any(
             select e.version || '+' || way.name from unnest(%(ways)s::text[]) as way(name)
         )
-    left join coilflow.coil_labels as l on l.plant = v.plant and l.coil_id = v.coil_id
+    left join lateral (
+        select k.revision from coilflow.coil_labels as k where k.plant = v.plant and k.coil_id = v.coil_id
+    ) as l on true
     left join lateral (
         select n.revision, n.decided_at from coilflow.verdicts as n
         where n.plant = v.plant and n.coil_id = v.coil_id and n.role = 'champion' and n.supersedes = v.revision
@@ -219,9 +221,9 @@ select
         )
         from coilflow.feedback as f
         left join coilflow.valid_feedback as k
-            on k.plant = f.plant and k.coil_id = f.coil_id and k.feedback_id = f.feedback_id
+            on k.plant = a.plant and k.coil_id = a.coil_id and k.feedback_id = f.feedback_id
         left join coilflow.standing_feedback as s
-            on s.plant = f.plant and s.coil_id = f.coil_id and s.feedback_id = f.feedback_id
+            on s.plant = a.plant and s.coil_id = a.coil_id and s.feedback_id = f.feedback_id
         where f.plant = a.plant and f.coil_id = a.coil_id
     ) as feedback,
     (
@@ -263,9 +265,9 @@ select
     k.feedback_id is not null as valid, s.feedback_id is not null as stands
 from coilflow.feedback as f
 left join coilflow.valid_feedback as k
-    on k.plant = f.plant and k.coil_id = f.coil_id and k.feedback_id = f.feedback_id
+    on k.plant = %(plant)s and k.coil_id = %(coil_id)s and k.feedback_id = f.feedback_id
 left join coilflow.standing_feedback as s
-    on s.plant = f.plant and s.coil_id = f.coil_id and s.feedback_id = f.feedback_id
+    on s.plant = %(plant)s and s.coil_id = %(coil_id)s and s.feedback_id = f.feedback_id
 where f.plant = %(plant)s and f.coil_id = %(coil_id)s
 order by f.given_at, f.feedback_id;
 
