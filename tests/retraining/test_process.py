@@ -92,6 +92,9 @@ def test_one_that_is_given_up_ends_at_once(order: Order) -> None:
 
 
 def test_one_that_needs_more_memory_than_it_may_is_no_model(order: Order) -> None:
+    order.snapshot.unlink()
+    with order.snapshot.open("wb") as file:
+        file.truncate(64 * 1024**3)  # more than it may map
     with pytest.raises(TrainingKilledError):
         train_apart(order, RetrainSettings(most_memory_mb=60, niceness=0), NEVER, most_s=300)
     assert not order.out.joinpath("answer.json").exists() or b"folder" not in (order.out / "answer.json").read_bytes()
