@@ -6,7 +6,7 @@ from typing import Any
 
 from console.audit_coil import from_tables, origin_facts
 from console.markdown import code, facts, heading, plain, said, table
-from schemas.audit import AuditedMember, ModelReport
+from schemas.audit_model import AuditedMember, ModelReport
 
 _RATES = ("agreement", "recall", "false_alarms", "precision", "calibration_error")
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from flows.change_models import verify
 from models.installed import installed_version
 from processors.revisions import UNREADABLE, check_revision, sound_rows
-from schemas.audit import CoilReport, DeadLetter, FaceSummary, ModelReport, Origin, Verification
+from schemas.audit import CoilReport, DeadLetter, FaceSummary, Origin
+from schemas.audit_model import ModelReport, Verification
 from schemas.coils import CoilKey, Order
 from schemas.errors import BundleError, NotFoundError
 from schemas.layout import FACES

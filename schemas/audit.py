@@ -1,4 +1,4 @@
-"""Audit reports: what an auditor files of a coil or a model, as JSON.
+"""Audit reports: what an auditor files of a coil, and what it shares with that of a model, as JSON.
 
 Every part says in `FROM` which tables its figures come from; a report repeats that in `sources`.
 """
@@ -17,11 +17,13 @@ Moment = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UT
 Digest = Literal["fits", "differs", "unknown"]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a report."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Snapshot(_Part):
+class Snapshot(Part):
     """Labelled coils that a successor was trained and judged on."""
 
     digest: str
@@ -37,7 +39,7 @@ class Snapshot(_Part):
     labels_until: Moment
 
 
-class MemberParent(_Part):
+class MemberParent(Part):
     """A version that a member was trained from."""
 
     model: str
@@ -46,7 +48,7 @@ class MemberParent(_Part):
     source: str | None
 
 
-class Member(_Part):
+class Member(Part):
     """A model version as it stands in an ensemble; `p_nok` is what it said of the coil, None for a guard."""
 
     FROM: ClassVar = (
@@ -65,7 +67,7 @@ class Member(_Part):
     parents: tuple[MemberParent, ...] = ()  # the nearest first
 
 
-class Ancestor(_Part):
+class Ancestor(Part):
     """An ensemble, and those that it descends from."""
 
     FROM: ClassVar = ("coilflow.ensembles", "coilflow.training_snapshots")
@@ -82,7 +84,7 @@ class Ancestor(_Part):
     snapshot: Snapshot | None = None
 
 
-class FaceSummary(_Part):
+class FaceSummary(Part):
     """Readings of one face, g/m²."""
 
     face: Face
@@ -92,7 +94,7 @@ class FaceSummary(_Part):
     most_g_m2: float | None
 
 
-class Readings(_Part):
+class Readings(Part):
     """What a verdict was given on, and whether it is still that."""
 
     FROM: ClassVar = ("coilflow.readings",)
@@ -109,7 +111,7 @@ class Readings(_Part):
     faces: tuple[FaceSummary, ...]  # none where a matrix or grey levels came
 
 
-class Announcement(_Part):
+class Announcement(Part):
     """An event in the outbox."""
 
     FROM: ClassVar = ("coilflow.outbox",)
@@ -127,7 +129,7 @@ class Announcement(_Part):
     refused_at: Moment | None
 
 
-class Word(_Part):
+class Word(Part):
     """What one voice said of a coil, once."""
 
     FROM: ClassVar = ("coilflow.feedback", "coilflow.valid_feedback", "coilflow.standing_feedback")
@@ -151,7 +153,7 @@ class Word(_Part):
     stands: bool  # the newest valid one of its voice
 
 
-class CoilLabel(_Part):
+class CoilLabel(Part):
     """What all words come to."""
 
     FROM: ClassVar = ("coilflow.coil_labels",)
@@ -166,7 +168,7 @@ class CoilLabel(_Part):
     received_at: Moment
 
 
-class SecondReview(_Part):
+class SecondReview(Part):
     """A draw for a second person."""
 
     FROM: ClassVar = ("coilflow.second_reviews",)
@@ -176,7 +178,7 @@ class SecondReview(_Part):
     drawn_at: Moment
 
 
-class CountedIn(_Part):
+class CountedIn(Part):
     """Scores of a version that counted the coil, and with which label."""
 
     FROM: ClassVar = ("coilflow.model_scores", "coilflow.label_as_of")
@@ -191,7 +193,7 @@ class CountedIn(_Part):
     last_at: Moment
 
 
-class Decision(_Part):
+class Decision(Part):
     """What a job decided; `label` is the coil's at that time, None where it had none or people differed."""
 
     FROM: ClassVar = ("coilflow.decisions",)
@@ -205,7 +207,7 @@ class Decision(_Part):
     label: Truth | None = None
 
 
-class LearntFrom(_Part):
+class LearntFrom(Part):
     """A retraining whose snapshot held the coil, with that label."""
 
     FROM: ClassVar = ("coilflow.snapshot_coils", "coilflow.retrainings")
@@ -224,7 +226,7 @@ class LearntFrom(_Part):
     holdout: bool  # it judged, and was not learnt from
 
 
-class Change(_Part):
+class Change(Part):
     """A change of what serves, or may, and who made it and why."""
 
     FROM: ClassVar = ("coilflow.model_changes",)
@@ -239,7 +241,7 @@ class Change(_Part):
     before: dict[str, Any]
 
 
-class Lineage(_Part):
+class Lineage(Part):
     """A verdict, all that it rests on, and all that followed from what people said of its coil."""
 
     FROM: ClassVar = ("coilflow.verdicts",)
@@ -274,7 +276,7 @@ class Lineage(_Part):
     changes: tuple[Change, ...]  # of the successors of those retrainings
 
 
-class Order(_Part):
+class Order(Part):
     """The coil, and what was ordered."""
 
     FROM: ClassVar = ("coilflow.coils",)
@@ -295,7 +297,7 @@ class Order(_Part):
     seen_at: Moment
 
 
-class DeadLetter(_Part):
+class DeadLetter(Part):
     """Input that got no verdict."""
 
     FROM: ClassVar = ("coilflow.dead_letters",)
@@ -312,7 +314,7 @@ class DeadLetter(_Part):
     bytes: int
 
 
-class Origin(_Part):
+class Origin(Part):
     """When, by what and from where a report was made."""
 
     generated_at: Moment
@@ -321,7 +323,7 @@ class Origin(_Part):
     postgresql: str
 
 
-class CoilReport(_Part):
+class CoilReport(Part):
     """All that the database knows of a coil."""
 
     format: Literal["coilflow.audit.coil/1"] = "coilflow.audit.coil/1"
@@ -338,147 +340,3 @@ class CoilReport(_Part):
     picture: str | None  # name of the file beside the report
     picture_sha256: str | None
     no_picture: str | None  # why there is none
-
-
-class Verification(_Part):
-    """Digests of every file and the canary coils of an ensemble, tried when the report was made."""
-
-    FROM: ClassVar = ("files of the ensemble",)
-
-    ensemble_version: str
-    good: bool
-    canaries_off_by: float | None  # largest |Δp|
-    ms_a_coil: float | None
-    error: str | None
-
-
-class AuditedMember(_Part):
-    """A model version and the ensembles that hold it."""
-
-    FROM: ClassVar = ("coilflow.models", "coilflow.ensemble_members", "coilflow.training_snapshots")
-
-    class Holder(_Part):
-        """An ensemble that holds it."""
-
-        version: str
-        votes: bool
-
-    model: str
-    version: str
-    state: str
-    manifest: BundleManifest
-    registered_at: Moment
-    changed_at: Moment
-    snapshot: Snapshot | None
-    ensembles: tuple[Holder, ...]
-
-
-class Retraining(_Part):
-    """An attempt at a successor, as parent or as what came of it."""
-
-    FROM: ClassVar = ("coilflow.retrainings",)
-
-    retraining_id: int
-    plant: str
-    members: tuple[str, ...]
-    how: str
-    parent: str
-    snapshot: str | None
-    candidate: str | None
-    state: str
-    why: str
-    judged: dict[str, Any]
-    started_at: Moment
-    ended_at: Moment | None
-    changed_at: Moment
-
-
-class JudgedCoils(_Part):
-    """Verdicts of a version, by plant and role."""
-
-    FROM: ClassVar = ("coilflow.verdicts", "coilflow.assessments")
-
-    plant: str
-    role: Role
-    ensemble_version: str
-    verdicts: int
-    ok: int
-    nok: int
-    undecided: int
-    first_at: Moment
-    last_at: Moment
-
-
-class Answer(_Part):
-    """What a worker made of a change, and where it runs."""
-
-    FROM: ClassVar = ("coilflow.swap_answers", "coilflow.workers")
-
-    worker: str
-    host: str | None
-    kind: str | None
-    plant: str
-    ensemble_version: str
-    role: Role
-    outcome: str
-    reason: str
-    at: Moment
-    seen_at: Moment | None
-
-
-class ScoreThen(_Part):
-    """A score as it was reckoned; `plain` and `weighted` hold [value, low, high] with 95% limits."""
-
-    FROM: ClassVar = ("coilflow.model_scores",)
-
-    version: str
-    role: Role
-    slice_kind: str
-    slice: str
-    computed_at: Moment
-    window_from: Moment
-    assessed: int
-    tp: int
-    fp: int
-    fn: int
-    tn: int
-    evaluated: int
-    plain: dict[str, Any]
-    weighted: dict[str, Any] | None
-    newest: bool
-
-
-class DriftThen(_Part):
-    """A drift check as it was."""
-
-    FROM: ClassVar = ("coilflow.drift_checks",)
-
-    checked_at: Moment
-    plant: str
-    ensemble_version: str
-    coils: int
-    drifted: bool
-    sentence: str
-    figures: dict[str, Any]
-
-
-class ModelReport(_Part):
-    """All that the database knows of an ensemble or of one model version."""
-
-    format: Literal["coilflow.audit.model/1"] = "coilflow.audit.model/1"
-    origin: Origin
-    sources: dict[str, tuple[str, ...]]
-    kind: Literal["ensemble", "member"]
-    model: str  # name of the member; "" for an ensemble
-    version: str
-    ensembles: tuple[Ancestor, ...]  # of an ensemble: itself, then its parents; of a member: those that hold it
-    manifest: dict[str, Any] | None  # ensemble.json; None for a member
-    members: tuple[AuditedMember, ...]
-    verification: tuple[Verification, ...]
-    changes: tuple[Change, ...]
-    decisions: tuple[Decision, ...]
-    retrainings: tuple[Retraining, ...]
-    judged: tuple[JudgedCoils, ...]
-    answers: tuple[Answer, ...]
-    scores: tuple[ScoreThen, ...]
-    drift: tuple[DriftThen, ...]

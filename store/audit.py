@@ -8,23 +8,8 @@ from typing import Any, TypeVar, get_args
 from psycopg.rows import DictRow
 from pydantic import BaseModel
 
-from schemas.audit import (
-    Ancestor,
-    Announcement,
-    Answer,
-    AuditedMember,
-    Change,
-    CoilLabel,
-    Decision,
-    DriftThen,
-    JudgedCoils,
-    Lineage,
-    Order,
-    Readings,
-    Retraining,
-    ScoreThen,
-    Word,
-)
+from schemas.audit import Ancestor, Announcement, Change, CoilLabel, Decision, Lineage, Order, Readings, Word
+from schemas.audit_model import Answer, AuditedMember, DriftThen, JudgedCoils, Retraining, ScoreThen
 from schemas.coils import CoilKey
 from schemas.combine import PlainCombine
 from schemas.verdicts import MemberId

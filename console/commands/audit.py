@@ -18,7 +18,8 @@ from console.options import JsonOption
 from console.output import out
 from flows import audit
 from flows.audit_picture import judged_again
-from schemas.audit import CoilReport, ModelReport
+from schemas.audit import CoilReport
+from schemas.audit_model import ModelReport
 from schemas.errors import UsageError
 from schemas.settings import load_settings
 from store.connection import Connection

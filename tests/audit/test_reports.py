@@ -12,7 +12,8 @@ from markdown_it.token import Token
 from console.markdown import said
 from flows.audit import coil_report, model_report
 from flows.score_models import score_models
-from schemas.audit import CoilReport, ModelReport
+from schemas.audit import CoilReport
+from schemas.audit_model import ModelReport
 from store.connection import Connection
 from store.registry import shadow
 from tests.audit.given import EVIL, PROMOTION, TOPIC, Line, bad, candidate, drifted, later, refuse, say, succeed
