@@ -39,16 +39,20 @@ def draw_story(figures: Figures, file: Path) -> None:
     share, low, high = _rolling(right, everything)
     above.fill_between(number, low, high, color="#4477aa", alpha=0.18, linewidth=0, label="95% interval")
     above.plot(number, share, color="#4477aa", linewidth=1.8, label=f"agreement, last {_WINDOW} labelled coils")
-    below.plot(number, _rolling(judged.called_nok, judged.is_nok)[0], color="#228833", label="NOK recall")
-    below.plot(number, _rolling(judged.called_nok, ~judged.is_nok)[0], color="#cc3311", label="false alarms")
+    for said, colour, kind in (("NOK recall", "#228833", judged.is_nok), ("false alarms", "#cc3311", ~judged.is_nok)):
+        line = _rolling(judged.called_nok, kind)[0]
+        below.plot(number, line, color=colour)
+        below.annotate(
+            said, (number[-1], line[-1]), xytext=(6, 0), textcoords="offset points", color=colour, fontsize=8
+        )
     events = [(mark.coils, _SAID[mark.what]) for mark in figures.marks]
     for axis in (above, below):
         for coils, _ in events:
             axis.axvline(coils + 0.5, color="#555555", linewidth=0.9, linestyle="--")
         axis.set_ylim(0, 1.02)
         axis.grid(visible=True, alpha=0.25)
-        axis.legend(loc="lower left", fontsize=8, ncols=2)
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    above.legend(loc="lower left", fontsize=8, ncols=2)
     for coils, said in events:
         above.annotate(said, (coils + 0.5, 1.02), xytext=(2, 3), textcoords="offset points", fontsize=8)
     served = _first_of_successor(judged)

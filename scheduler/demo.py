@@ -37,10 +37,10 @@ from store.schedule import PastFire
 from store.swaps import answers
 from store.training import Retraining, retrainings
 
-LEAST_COILS = 600  # with fewer, too few are NOK to learn from and to prove a successor on
+LEAST_COILS = 800  # with fewer, too few are NOK to learn from and to prove a successor on
 _CALM_SHARE = 0.2  # of the coils: the line as the models know it
 _SHARE_TO_LEARN_FROM = 0.4  # of the coils that have to be labelled first
-_RESERVED_COILS = 320  # for training, shadow, swap and what comes after it
+_RESERVED_COILS = 320  # for training, shadow, swap and what comes after it: with fewer left, nothing is begun
 _ANSWER_S = 60.0  # for a swap
 _LOOK_S = 0.1
 _FIGURES = ("agreement", "recall", "false alarms")
@@ -185,7 +185,7 @@ def _follow(stage: _Stage, blocks: Iterator[SimulatedBlock], coils: int, *, trai
         left = coils - (len(stage.host.made) - begun)
         if last is not None and last.state in ("accepted", "shadow", "promoted"):
             _promote(stage, blocks, last)
-        elif (last is None or last.state not in ("kept", "rolled_back")) and left >= min(_RESERVED_COILS, coils // 2):
+        elif (last is None or last.state not in ("kept", "rolled_back")) and left >= _RESERVED_COILS:
             _retrain(stage, blocks)
     _tell_people(stage)
     last = next(iter(retrainings(stage.connection)), None)
@@ -219,10 +219,10 @@ def _promote(stage: _Stage, blocks: Iterator[SimulatedBlock], last: Retraining) 
     if now.state == last.state:
         return
     stage.tell(now.state, [f"{now.candidate} is {_STATES.get(now.state, now.state)}", now.why])
-    row = serving(stage.connection)[EVERY_PLANT]
-    for version, role in ((row.champion, "champion"), (row.shadow, "shadow")):
-        if now.state in ("shadow", "promoted", "rolled_back") and version is not None:
-            _answered(stage, blocks, version, role)
+    if now.state in ("shadow", "promoted", "rolled_back"):
+        row = serving(stage.connection)[EVERY_PLANT]
+        role = "shadow" if now.state == "shadow" else "champion"
+        _answered(stage, blocks, getattr(row, role), role)
 
 
 def _answered(stage: _Stage, blocks: Iterator[SimulatedBlock], version: str, role: str) -> None:
@@ -232,9 +232,7 @@ def _answered(stage: _Stage, blocks: Iterator[SimulatedBlock], version: str, rol
         found = [one for one in answers(stage.connection, version) if one.role == role]
         return found[-1].outcome if found else None
 
-    if outcome() is not None:
-        return
-    beside = _run_one(stage, blocks)
+    beside = 0 if outcome() is not None else _run_one(stage, blocks)
     until_s = time.monotonic() + _ANSWER_S
     while outcome() is None:
         if time.monotonic() > until_s:
@@ -286,8 +284,9 @@ def _tell_decision(stage: _Stage) -> None:
     one = next((each for each in found if ": ensemble " in each.subject), None)
     if one is None:
         return
-    said = [why for why in one.why if ": established to be" in why or not why.startswith(_FIGURES)]
-    stage.tell("policy", ["a successor is due" if one.act else "no successor is due", *(said or one.why)])
+    holds = [why for why in one.why if not why.startswith(_FIGURES)]
+    sure = [why for why in one.why if ": established to be" in why]
+    stage.tell("policy", ["a successor is due" if one.act else "no successor is due", *((sure + holds) or one.why)])
 
 
 def _tell_people(stage: _Stage) -> None:

@@ -1,6 +1,7 @@
 """What a demonstration came to, read from its database: scores over time, what happened when, and what was lost."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -110,8 +111,8 @@ def figures(
     acted = [("decided", one.started_at) for one in retrainings(connection)]
     drifted = [] if drifted_at is None else [("drifted", drifted_at)]
     happened = [*drifted, *acted, *((str(one.change), one.at) for one in changes if one.ensemble_version != first)]
-    served = {one.ensemble_version for one in changes if one.change == "promoted"} & set(later)
-    parents = {member for one in known[:1] for member in one.members}
+    promoted = {one.ensemble_version for one in changes if one.change == "promoted"}
+    parents = set(known[0].members)
     return Figures(
         counts=counts(connection),
         lost=missing_coils(connection, list(made)),
@@ -122,13 +123,13 @@ def figures(
             version=tuple(version for *_, version in labelled),
         ),
         marks=tuple(
-            Mark(what=what, coils=int(np.searchsorted(np.array(times), at, side="right")))
-            for what, at in sorted(happened, key=lambda each: each[1])
+            Mark(what=what, coils=bisect_right(times, at)) for what, at in sorted(happened, key=lambda each: each[1])
         ),
         retrained=tuple(
             f"{member.model}@{member.version}"
-            for version in sorted(served)
-            for member in later[version].members
+            for version, successor in later.items()
+            if version in promoted
+            for member in successor.members
             if member not in parents
         ),
         swaps=sum(
@@ -160,7 +161,7 @@ def said(figure: Figure) -> str:
     return f"{figure.value:.0%} ({figure.low:.0%}–{figure.high:.0%})"
 
 
-def _share(right: Sequence[bool] | BoolArray) -> Figure:
+def _share(right: BoolArray) -> Figure:
     size = len(right)
     if not size:
         return Figure(value=None, low=None, high=None)
