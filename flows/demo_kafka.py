@@ -136,7 +136,14 @@ def _environment(kafka: KafkaSettings, dsn: str) -> dict[str, str]:
         "STREAM__SETTLE_S": str(_SETTLE_S),
         **{
             f"KAFKA__{name.upper()}": str(getattr(kafka, name))
-            for name in ("bootstrap_servers", "group_id", "chunks_topic", "verdicts_topic", "feedback_topic")
+            for name in (
+                "bootstrap_servers",
+                "group_id",
+                "chunks_topic",
+                "verdicts_topic",
+                "feedback_topic",
+                "models_topic",
+            )
         },
     }
     kept = {name: value for name, value in os.environ.items() if name.upper() != "COILFLOW_METRICS_PORT"}  # two want it
