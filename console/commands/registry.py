@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.database import command_database
+from console.model_scores import score_cells, score_object, score_of
 from console.options import JsonOption
 from console.output import err, out, print_json
 from flows import change_models
@@ -32,6 +33,7 @@ from store.registered import (
     serving,
 )
 from store.registry_steps import Actor, known_ensemble
+from store.scores import ModelScore, latest_scores
 from store.swaps import answers
 from store.waits import limit_waits
 
@@ -46,12 +48,14 @@ def list_(*, plant: PlantOption = EVERY_PLANT, as_json: JsonOption = False) -> i
     with _registry() as (connection, _):
         found = [one for one in ensembles(connection) if not plant or one.plant in (EVERY_PLANT, plant)]
         rows, changes, frozen = serving(connection), model_changes(connection), automation(connection)
+        scores = latest_scores(connection)
     last = {change.ensemble_version: change for change in changes}
     if as_json:
+        told = {"who": frozen.who, "why": frozen.why, "at": frozen.at} if frozen.frozen else None
         for one in found:
-            print_json(_as_object(one, rows, last[one.version]))
+            print_json({**_as_object(one, rows, last[one.version], scores), "frozen": told})
     elif found:
-        out.print(_table(found, rows, last))
+        out.print(_table(found, rows, last, scores))
     else:
         out.print("no ensemble is registered; the first worker registers the one of its settings")
     if frozen.frozen and not as_json:
@@ -64,15 +68,18 @@ def show(version: VersionArgument, *, as_json: JsonOption = False) -> int:
     with _registry() as (connection, _):
         one = known_ensemble(connection, version)
         rows, changes = serving(connection), model_changes(connection, version=version)
-        said = answers(connection, version)
+        said, scores = answers(connection, version), latest_scores(connection)
+    as_object = _as_object(one, rows, changes[-1], scores)
     if as_json:
         history = {"changes": [asdict(change) for change in changes], "answers": [asdict(each) for each in said]}
-        print_json({**_as_object(one, rows, changes[-1]), "manifest": one.manifest.model_dump(mode="json"), **history})
+        print_json({**as_object, "manifest": one.manifest.model_dump(mode="json"), **history})
         return 0
     facts = Table(show_header=False, box=None)
-    for name, value in _as_object(one, rows, changes[-1]).items():
+    for name, value in as_object.items():
         if name not in ("members", "score"):
             facts.add_row(name, Text("" if value is None else str(value), overflow="fold"))
+    for name, cell in zip(("agreement", "NOK recall"), score_cells(score_of(version, scores)), strict=True):
+        facts.add_row(name, cell)
     for member in one.members:
         facts.add_row("member", f"{member.model} {member.version}")
     out.print(facts)
@@ -219,7 +226,9 @@ def _login() -> str:
         return "unknown"
 
 
-def _as_object(one: StoredEnsemble, rows: dict[str, ServingRow], last: ModelChange) -> dict[str, Any]:
+def _as_object(
+    one: StoredEnsemble, rows: dict[str, ServingRow], last: ModelChange, scores: Sequence[ModelScore]
+) -> dict[str, Any]:
     return {
         "version": one.version,
         "name": one.name,
@@ -233,7 +242,7 @@ def _as_object(one: StoredEnsemble, rows: dict[str, ServingRow], last: ModelChan
         "digest": one.digest,
         "location": one.location,
         "members": [{"model": member.model, "version": member.version} for member in one.members],
-        "score": None,
+        "score": score_object(score_of(one.version, scores)),
         "registered_at": one.registered_at,
         "changed_at": last.at,
         "change": last.change,
@@ -242,7 +251,12 @@ def _as_object(one: StoredEnsemble, rows: dict[str, ServingRow], last: ModelChan
     }
 
 
-def _table(found: Sequence[StoredEnsemble], rows: dict[str, ServingRow], last: dict[str | None, ModelChange]) -> Table:
+def _table(
+    found: Sequence[StoredEnsemble],
+    rows: dict[str, ServingRow],
+    last: dict[str | None, ModelChange],
+    scores: Sequence[ModelScore],
+) -> Table:
     table = Table(title="ensembles", title_justify="left")
     for name in ("version", "name", "state", "plant", "agreement", "NOK recall", "changed", "who", "why"):
         table.add_column(name, overflow="fold")
@@ -250,7 +264,8 @@ def _table(found: Sequence[StoredEnsemble], rows: dict[str, ServingRow], last: d
         change = last[one.version]
         where = [_plant(row.plant) for row in rows.values() if one.version in (row.champion, row.shadow)]
         plants = ", ".join(where) or one.plant
-        cells = (one.version, one.name, one.state, plants, "", "", _time(change.at), change.who, change.why)
+        score = score_cells(score_of(one.version, scores))
+        cells = (one.version, one.name, one.state, plants, *score, _time(change.at), change.who, change.why)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 

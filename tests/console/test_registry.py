@@ -128,3 +128,23 @@ def test_a_shadow_is_set_and_rejected(coilflow: Coilflow, database: str, place: 
     assert coilflow("models", "reject", "v2", "--why", "worse").code == 0
     with connect(database) as connection:
         assert "linz" not in serving(connection)
+
+
+def test_the_list_has_the_last_score_of_each_and_whether_change_is_frozen(
+    coilflow: Coilflow, database: str, place: Path
+) -> None:
+    assert coilflow("assess", write_tables(three(), place / "line"), "--store").code == 0
+    assert coilflow("models", "register", write_version(place, "v1")).code == 0
+    for coil, label in {"1": "OK", "2": "NOK"}.items():
+        assert coilflow("feedback", coil, label, "--plant", three()[0].plant, "--operator", "mia").code == 0
+    assert coilflow("scheduler", "once", "score").code == 0
+    scored, unscored = coilflow("models", "list", "--json").objects
+    assert (scored["version"], scored["score"]["evaluated"], scored["score"]["role"]) == ("e1", 2, "champion")
+    assert scored["score"]["agreement"]["value"] == 0.5
+    assert scored["score"]["nok_recall"]["value"] == 0.0
+    assert (unscored["version"], unscored["score"], unscored["frozen"]) == ("v1", None, None)
+    assert "50.0%" in coilflow("models", "list").out
+    assert "50.0% of 2" in coilflow("models", "show", "e1").out
+    assert coilflow("models", "freeze", "--who", "anna", "--why", "audit").code == 0
+    frozen = coilflow("models", "list", "--json").objects[0]["frozen"]
+    assert (frozen["who"], frozen["why"]) == ("anna", "audit")
