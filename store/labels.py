@@ -48,7 +48,7 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SharedWord:
-    """What one voice says of a coil of which others spoke too."""
+    """What one voice said first of a coil of which others spoke too."""
 
     key: CoilKey
     voice: str
@@ -117,13 +117,16 @@ def words_of(connection: Connection, keys: Sequence[CoilKey]) -> tuple[Word, ...
 def shared_words(
     connection: Connection, *, plant: str | None = None, since: datetime | None = None, blind: bool = False
 ) -> tuple[SharedWord, ...]:
-    """What voices say of coils of which more than one spoke, without settling words.
+    """What voices said first of coils of which more than one spoke; who yields later did not agree.
+
+    A word that was taken back by a correction, and a settling one, are none.
 
     Args:
         connection: on a database of this version.
         plant: only of this one.
         since: only words that came since then.
-        blind: only of coils that were drawn for a second look, where nobody knew of the other.
+        blind: only of coils that were drawn for a second look, and only words said before their voice could know of
+            another's.
 
     Raises:
         StoreError: the database refused.

@@ -77,11 +77,17 @@ def agreement(
     plant: PlantOption = None,
     since: SinceOption = None,
     blind: Annotated[
-        bool, typer.Option("--blind", help="Only coils drawn for a second look, where nobody knew of the other.")
+        bool,
+        typer.Option(
+            "--blind", help="Only coils drawn for a second look, and what was said before knowing of another."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Say how far people agree: Cohen's kappa of each pair, and each beside the others; exit 1 if none share a coil."""
+    """Say how far people agree: Cohen's kappa of each pair, and each beside the others; exit 1 if none share a coil.
+
+    What each said first counts: who yields to another later did not agree.
+    """
     from processors.agreement import Said, pair_agreements, voice_agreements  # noqa: PLC0415 - lists need no numpy
 
     with command_database(load_settings()) as connection:

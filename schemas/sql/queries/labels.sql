@@ -23,15 +23,30 @@ cross join lateral (
 order by s.plant, s.coil_id, s.given_at, s.feedback_id;
 
 -- name: shared_words
--- Words on coils of which more than one voice spoke; a settling word was said in knowledge of the others.
+-- The first word of each voice, for a later one may yield to the others; a settling word was said in knowledge of them.
+-- Blind is a word before which one other voice spoke at most, and its own voice not after that one: the first look's
+-- words and the first one of the second look.
 select plant, coil_id, voice, label
 from (
     select f.*, count(*) over (partition by plant, coil_id) as voices
-    from coilflow.standing_feedback as f
-    where not settles and (%(plant)s::text is null or plant = %(plant)s)
+    from (
+        select distinct on (plant, coil_id, voice) v.*
+        from coilflow.valid_feedback as v
+        where %(plant)s::text is null or plant = %(plant)s
+        order by plant, coil_id, voice, given_at, feedback_id
+    ) as f
+    where not settles
       and (%(since)s::timestamptz is null or received_at >= %(since)s)
-      and (not %(blind)s or exists (
-          select from coilflow.second_reviews as d where d.plant = f.plant and d.coil_id = f.coil_id
+      and (not %(blind)s or (
+          exists (
+              select from coilflow.second_reviews as d where d.plant = f.plant and d.coil_id = f.coil_id
+          )
+          and (
+              select count(distinct coalesce(nullif(b.operator, ''), b.source))
+              from coilflow.feedback as b
+              where b.plant = f.plant and b.coil_id = f.coil_id
+                and (b.given_at, b.feedback_id) < (f.given_at, f.feedback_id)
+          ) <= 1
       ))
 ) as said
 where voices > 1
