@@ -14,12 +14,13 @@ SinceOption = Annotated[
 ]
 
 
-def moment(text: str | None, *, now: datetime) -> datetime | None:
-    """Read a time of `--since`: ISO 8601, UTC where it names no zone, or how long ago, as in 90m.
+def moment(text: str | None, *, now: datetime, option: str = "--since") -> datetime | None:
+    """Read a time of `--since` or another option: ISO 8601, UTC where it names no zone, or how long ago, as in 90m.
 
     Args:
         text: as it was given; None: no time.
         now: with a time zone.
+        option: that was given.
 
     Raises:
         UsageError: it is neither.
@@ -31,5 +32,5 @@ def moment(text: str | None, *, now: datetime) -> datetime | None:
             return now - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
         given = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"--since {text!r} is no time", remedy="give 2026-11-20T06:00, or 90m, 2h, 3d") from error
+        raise UsageError(f"{option} {text!r} is no time", remedy="give 2026-11-20T06:00, or 90m, 2h, 3d") from error
     return given if given.tzinfo else given.replace(tzinfo=UTC)

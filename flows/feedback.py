@@ -8,6 +8,7 @@ import orjson
 
 from flows.intake import FEEDBACK, read_feedback
 from processors.review import is_drawn_again
+from schemas.coils import CoilKey
 from schemas.errors import UsageError
 from schemas.events import OperatorFeedback, OperatorFeedbackEvent
 from schemas.rejects import Reject, Step
@@ -15,7 +16,15 @@ from schemas.settings import Settings
 from store.connection import Connection
 from store.feedback import Feedback, record_feedback
 from store.labels import CoilLabel, label_of, labelled_by_one, store_second_reviews
-from store.orphans import Orphan, is_known_coil, orphans, resolve_found_orphans, set_aside
+from store.orphans import (
+    Orphan,
+    is_known_coil,
+    is_known_word,
+    orphans,
+    other_plants_of,
+    resolve_found_orphans,
+    set_aside,
+)
 
 STEP: Step = "feedback"  # of dead letters of orphans
 _ORPHANS_AT_ONCE = 5_000
@@ -28,20 +37,25 @@ class Stored:
     feedback: Feedback
     is_new: bool
     coil_known: bool  # False: it waits for its coil
+    corrected_known: bool  # False: it corrects an id under which nothing came yet
     label: CoilLabel | None  # None: corrected already by what came before it
 
 
-def say(connection: Connection, data: dict[str, object], *, source: str, now: datetime) -> Stored:
+def say(
+    connection: Connection, data: dict[str, object], *, source: str, now: datetime, plant_named: bool = True
+) -> Stored:
     """Store what a person says here and now.
 
     Args:
         connection: on a database of this version.
-        data: of `schemas.events.OperatorFeedback`, less `given_at`.
+        data: of `schemas.events.OperatorFeedback`; without `given_at` it is said now.
         source: that says it, a URI reference.
         now: with a time zone.
+        plant_named: whether who says it named the plant, which may then not know the coil yet.
 
     Raises:
-        UsageError: it breaks the contract, such as a label outside the set.
+        UsageError: it breaks the contract, such as a label outside the set; or its coil is one of other plants only,
+            and nobody named the plant.
         StoreError: the database refused.
     """
     event = {
@@ -49,16 +63,20 @@ def say(connection: Connection, data: dict[str, object], *, source: str, now: da
         "type": FEEDBACK,
         "id": str(uuid.uuid4()),
         "source": source,
-        "data": {**data, "given_at": now.isoformat()},
+        "data": {"given_at": now.isoformat(), **data},
     }
     feedback = read_feedback(orjson.dumps(event), now=now)
     if not isinstance(feedback, Feedback):
         error, remedy = feedback
         raise UsageError(error, remedy=remedy)
     with connection.transaction():
+        known = is_known_coil(connection, feedback.key)
+        if not known and not plant_named:
+            _refuse_other_plant(connection, feedback.key)
         [is_new] = record_feedback(connection, [feedback], received_at=now)
-        known, label = is_known_coil(connection, feedback.key), label_of(connection, feedback.key)
-    return Stored(feedback=feedback, is_new=is_new, coil_known=known, label=label)
+        label, corrects = label_of(connection, feedback.key), feedback.corrects
+        corrected_known = corrects is None or is_known_word(connection, feedback.key.plant, corrects)
+    return Stored(feedback=feedback, is_new=is_new, coil_known=known, corrected_known=corrected_known, label=label)
 
 
 def age_orphans(connection: Connection, now: datetime, settings: Settings) -> int:
@@ -135,6 +153,15 @@ def event_of(feedback: Feedback) -> bytes:
         data=data,
     )
     return event.model_dump_json(exclude_none=True).encode()
+
+
+def _refuse_other_plant(connection: Connection, key: CoilKey) -> None:
+    others = other_plants_of(connection, key)
+    if others:
+        raise UsageError(
+            f"plant {key.plant} knows no coil {key.coil_id}, plant {' and plant '.join(others)} does",
+            remedy=f"name the plant: --plant {others[0]}, or --plant {key.plant} if its coil is yet to come",
+        )
 
 
 def _letter(orphan: Orphan, settings: Settings) -> Reject:

@@ -87,3 +87,16 @@ def is_known_coil(connection: Connection, key: CoilKey) -> bool:
     with store_errors(f"look for coil {key.coil_id!r}"):
         row = connection.execute(query("is_known_coil"), key._asdict()).fetchone()
     return bool(row and row["known"])
+
+
+def other_plants_of(connection: Connection, key: CoilKey) -> tuple[str, ...]:
+    """Other plants that have a coil of this id; raises StoreError where the database refuses."""
+    with store_errors(f"look for coil {key.coil_id!r}"):
+        return tuple(row["plant"] for row in connection.execute(query("other_plants_of"), key._asdict()))
+
+
+def is_known_word(connection: Connection, plant: str, event_id: str) -> bool:
+    """Whether any feedback of a plant came under an id; raises StoreError where the database refuses."""
+    with store_errors(f"look for feedback {event_id!r}"):
+        row = connection.execute(query("is_known_word"), {"plant": plant, "event_id": event_id}).fetchone()
+    return bool(row and row["known"])

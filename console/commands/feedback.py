@@ -12,6 +12,7 @@ from rich.text import Text
 from console.database import command_database
 from console.options import JsonOption
 from console.output import out, print_json
+from console.since import moment
 from flows.feedback import Stored, say
 from schemas.errors import UsageError
 from schemas.settings import load_settings
@@ -32,6 +33,13 @@ def feedback(
     to_m: Annotated[float | None, typer.Option("--to-m", help="End of the place, m.")] = None,
     corrects: Annotated[
         str | None, typer.Option("--corrects", metavar="ID", help="Id of an earlier word that this one takes back.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="When it was said, else now: 2026-11-20T06:00, or 2h, 3d ago."),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", metavar="REV", help="Revision of the coil that was looked at.")
     ] = None,
     settle: Annotated[bool, typer.Option("--settle", help="Ends a dispute: what others said before yields.")] = False,
     as_json: JsonOption = False,
@@ -56,10 +64,15 @@ def feedback(
         "to_m": to_m,
         "corrects": corrects,
         "settles": settle,
+        "revision": revision,
     }
+    now = datetime.now(UTC)
+    given_at = moment(at, now=now, option="--at")
+    if given_at is not None:
+        given["given_at"] = given_at.isoformat()
     source = f"/coilflow/command/{quote(socket.gethostname(), safe='')}"
     with command_database(settings) as connection:
-        stored = say(connection, given, source=source, now=datetime.now(UTC))
+        stored = say(connection, given, source=source, now=now, plant_named=plant is not None)
     if as_json:
         print_json(_as_object(stored))
     else:
@@ -82,7 +95,10 @@ def _as_object(stored: Stored) -> dict[str, object]:
         "coil_id": feedback.key.coil_id,
         "said": feedback.label,
         "operator": feedback.operator,
+        "given_at": feedback.given_at,
+        "revision": feedback.revision,
         "coil_known": stored.coil_known,
+        "corrected_known": stored.corrected_known,
         "label": label.label if label else None,
         "disputed": label.disputed if label else False,
         "voices": label.voices if label else 0,
@@ -100,4 +116,5 @@ def _sentence(stored: Stored) -> str:
         now = f"its label is {label.label}" + (f", on which {label.voices} agree" if label.voices > 1 else "")
         now = f"its label is {label.label}, settled" if label.settled else now
     waits = "" if stored.coil_known else "; nothing else is known of this coil, so it waits for it"
-    return f"{said} (id {feedback.event_id}); {now}{waits}"
+    no_word = f"; no word {feedback.corrects} is known yet, so nothing is corrected unless it comes"
+    return f"{said} (id {feedback.event_id}); {now}{waits}{'' if stored.corrected_known else no_word}"

@@ -2,8 +2,10 @@
 
 import getpass
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from schemas.coils import CoilKey
 from store.connection import Connection
 from store.feedback import record_feedback
 from store.verdicts import record_verdicts
@@ -96,3 +98,30 @@ def test_twins_with_opposite_labels_are_listed(
     [pair] = command("labels", "twins", "--distance", 9, "--json").objects
     assert (pair["nok"]["coil_id"], pair["twins"]) == (one, len(others))
     assert command("labels", "twins", "--plant", "elsewhere").code == 1
+
+
+def test_a_coil_of_another_plant_is_refused_until_the_plant_is_named(command: Command, connection: Connection) -> None:
+    abroad = decided("7")
+    abroad = replace(abroad, verdict=replace(abroad.verdict, key=CoilKey("vienna", "7")))
+    record_verdicts(connection, [abroad], decided_at=NOON, destinations=())
+    ran = command("feedback", "7", "OK")
+    assert (ran.code, "--plant vienna" in ran.err) == (2, True)
+    assert command("labels", "list").code == 1
+    assert command("feedback", "7", "OK", "--plant", "vienna").code == 0
+    assert "it waits for it" in command("feedback", "7", "OK", "--plant", "linz").out
+
+
+def test_a_correction_of_a_word_that_is_not_known_says_so(command: Command) -> None:
+    assert "no word nonsense is known yet" in command("feedback", "7", "OK", "--corrects", "nonsense").out
+    [slip] = command("feedback", "7", "NOK", "--json").objects
+    assert "is known yet" not in command("feedback", "7", "OK", "--corrects", slip["id"]).out
+
+
+def test_a_word_may_be_of_an_earlier_time_and_of_a_revision(command: Command, connection: Connection) -> None:
+    ran = command("feedback", "7", "OK", "--at", "2026-11-20T06:00", "--revision", "r2", "--json")
+    assert [(said["given_at"], said["revision"]) for said in ran.objects] == [("2026-11-20T06:00:00+00:00", "r2")]
+    [row] = connection.execute("select revision, given_at from coilflow.feedback").fetchall()
+    assert (row["revision"], row["given_at"]) == ("r2", datetime(2026, 11, 20, 6, tzinfo=UTC))
+    wrong = command("feedback", "7", "OK", "--at", "yesterday")
+    assert (wrong.code, "--at 'yesterday' is no time" in wrong.err) == (2, True)
+    assert "which is yet to come" in command("feedback", "7", "OK", "--at", "2999-01-01").err

@@ -111,3 +111,23 @@ where d.step = 'feedback' and d.state = 'new'
 
 -- name: is_known_coil
 select exists (select from coilflow.coils where plant = %(plant)s and coil_id = %(coil_id)s) as known;
+
+-- name: other_plants_of
+-- The next plant by index each time, for coils are many and plants are few.
+with recursive plants as (
+    (select plant from coilflow.coils order by plant limit 1)
+    union all
+    select (select c.plant from coilflow.coils as c where c.plant > p.plant order by c.plant limit 1)
+    from plants as p
+    where p.plant is not null
+)
+select p.plant
+from plants as p
+where p.plant <> %(plant)s
+  and exists (select from coilflow.coils as c where c.plant = p.plant and c.coil_id = %(coil_id)s)
+order by p.plant;
+
+-- name: is_known_word
+select exists (
+    select from coilflow.feedback where plant = %(plant)s and event_id = %(event_id)s
+) as known;
