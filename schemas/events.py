@@ -7,7 +7,7 @@ import math
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from schemas.coils import Order, Truth
 from schemas.layout import MOST_ROWS, Face
@@ -16,6 +16,9 @@ from schemas.verdicts import RESULT_EVALUATION, Label, Verdict
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in text
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)]
 Text = Annotated[str, Field(max_length=4000, pattern=_NO_NUL)]
+Said = Annotated[  # not blank, less the blanks around it: "anna " is anna
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 Mass = Annotated[float, Field(ge=0)]  # g/m²
 Length = Annotated[float, Field(ge=0)]  # m
@@ -114,12 +117,12 @@ class OperatorFeedback(_Data):
     coil_id: Name
     label: Truth
     revision: Name | None = None
-    defect_kind: Name | None = None
+    defect_kind: Said | None = None
     face: Face | None = None
     from_m: Length | None = None
     to_m: Length | None = None
     note: Text | None = None
-    operator: Name | None = None
+    operator: Said | None = None
     corrects: Name | None = None  # id of the earlier feedback event
     settles: bool = False  # ends a dispute: what other voices said before no longer counts against it
     given_at: AwareDatetime

@@ -52,6 +52,9 @@ def test_wrong_use_is_told_and_stores_nothing(command: Command, connection: Conn
         (("7", "OK", "--face", "left"), "face"),
         (("7", "NOK", "--from-m", "9", "--to-m", "3"), "from_m 9 lies past to_m 3"),
         (("7", "NOK", "--from-m", "-1"), "from_m"),
+        (("7", "NOK", "--from-m", "nan"), "from_m"),
+        (("7", "NOK", "--to-m", "inf"), "to_m"),
+        (("7", "NOK", "--operator", "  "), "operator"),
         (("", "NOK"), "coil_id"),
         (("7", "OK", "--note", "x" * 4001), "note"),
     ):
@@ -125,3 +128,9 @@ def test_a_word_may_be_of_an_earlier_time_and_of_a_revision(command: Command, co
     wrong = command("feedback", "7", "OK", "--at", "yesterday")
     assert (wrong.code, "--at 'yesterday' is no time" in wrong.err) == (2, True)
     assert "which is yet to come" in command("feedback", "7", "OK", "--at", "2999-01-01").err
+
+
+def test_blanks_around_a_name_make_no_other_voice(command: Command) -> None:
+    command("feedback", "7", "OK", "--operator", "anna")
+    [again] = command("feedback", "7", "NOK", "--operator", " anna ", "--json").objects
+    assert (again["operator"], again["voices"], again["disputed"]) == ("anna", 1, False)
