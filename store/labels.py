@@ -137,7 +137,12 @@ def shared_words(
 
 
 def review_queue(
-    connection: Connection, *, plant: str | None = None, since: datetime | None = None, most: int | None = None
+    connection: Connection,
+    *,
+    plant: str | None = None,
+    since: datetime | None = None,
+    operator: str | None = None,
+    most: int | None = None,
 ) -> tuple[Asked, ...]:
     """Coils that a person is asked to look at, disputes first, then by age; never what anybody said of them.
 
@@ -145,13 +150,15 @@ def review_queue(
         connection: on a database of this version.
         plant: only of this one.
         since: only those decided since then.
+        operator: without those of which this voice has spoken already.
         most: no more.
 
     Raises:
         StoreError: the database refused.
     """
+    parameters = {"plant": plant, "since": since, "operator": operator, "most": most}
     with store_errors("read the review queue"):
-        rows = connection.execute(query("review_queue"), {"plant": plant, "since": since, "most": most})
+        rows = connection.execute(query("review_queue"), parameters)
         return tuple(
             Asked(
                 why=row["why"],

@@ -156,14 +156,22 @@ def twins(
 
 
 def queue(
-    *, plant: PlantOption = None, since: SinceOption = None, limit: LimitOption = 100, as_json: JsonOption = False
+    *,
+    plant: PlantOption = None,
+    since: SinceOption = None,
+    operator: Annotated[
+        str | None, typer.Option("--operator", metavar="NAME", help="Without the coils that NAME labelled already.")
+    ] = None,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
 ) -> int:
     """List coils that a person is asked to look at and why, disputes first, then the oldest; exit 1 if there are none.
 
     What anybody has said of them is not shown: who looks is to judge for himself.
     """
     with command_database(load_settings()) as connection:
-        found = review_queue(connection, plant=plant, since=moment(since, now=datetime.now(UTC)), most=limit)
+        since_at = moment(since, now=datetime.now(UTC))
+        found = review_queue(connection, plant=plant, since=since_at, operator=operator, most=limit)
     if as_json:
         for one in found:
             print_json(_asked_object(one))

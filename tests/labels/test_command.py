@@ -77,6 +77,8 @@ def test_the_queue_says_why_and_never_what_was_said(command: Command, connection
         ("review", "asked", ["alarm: 0.9"]),
     ]
     assert "anna" not in command("labels", "queue").out
+    left = command("labels", "queue", "--operator", "berta", "--json").objects
+    assert [one["coil_id"] for one in left] == ["asked"]
 
 
 def test_a_superseded_verdict_asks_for_nothing(command: Command, connection: Connection) -> None:

@@ -91,7 +91,7 @@ def test_a_letter_that_a_person_puts_aside_stays_aside(connection: Connection) -
 
 def test_second_looks_are_drawn_once_and_asked_until_another_has_looked(connection: Connection) -> None:
     asked = decided("7")
-    asked = replace(asked, verdict=replace(asked.verdict, review=("random: drawn",), review_probability=0.02))
+    asked = replace(asked, verdict=replace(asked.verdict, review=("alarm: p_nok 0.91",), review_probability=0.02))
     record_verdicts(connection, [asked, decided("unlabelled"), decided("agreed")], decided_at=NOON, destinations=())
     received(connection, word("NOK"), word("OK", coil="early"), word("OK", coil="agreed"))
     received(connection, word("OK", coil="agreed", by="berta"))
@@ -99,7 +99,9 @@ def test_second_looks_are_drawn_once_and_asked_until_another_has_looked(connecti
     assert draw_second_reviews(connection, minutes(90), SETTINGS) == 0
     [one] = [one for one in review_queue(connection) if one.why == "second"]
     assert one.key == key_of("7")
-    assert one.reasons == ("second: drawn at random for a second look", "random: drawn")
+    assert one.reasons == ("second: drawn at random for a second look", "alarm")
+    assert review_queue(connection, operator="anna") == ()
+    assert [one.why for one in review_queue(connection, operator="berta")] == ["second"]
     received(connection, word("NOK", at=1))
     assert [one.why for one in review_queue(connection)] == ["second"]
     received(connection, word("NOK", by="berta", at=2))

@@ -53,11 +53,22 @@ where voices > 1
 order by plant, coil_id, voice;
 
 -- name: review_queue
--- Disputes first, for they hold a label back; then the oldest.
-select why, plant, coil_id, revision, reasons, decided_at
-from coilflow.review_queue
+-- Disputes first, for they hold a label back; then the oldest. Who looks a second time is not told what a model made
+-- of the coil either: of each reason its code.
+select
+    why, plant, coil_id, revision,
+    case when why = 'second' then array(
+        select case when r like 'second:%%' then r else split_part(r, ':', 1) end
+        from unnest(reasons) with ordinality as u(r, nth) order by nth
+    ) else reasons end as reasons,
+    decided_at
+from coilflow.review_queue as q
 where (%(plant)s::text is null or plant = %(plant)s)
   and (%(since)s::timestamptz is null or decided_at is null or decided_at >= %(since)s)
+  and (%(operator)s::text is null or not exists (
+      select from coilflow.valid_feedback as f
+      where f.plant = q.plant and f.coil_id = q.coil_id and f.voice = %(operator)s
+  ))
 order by why <> 'disputed', decided_at nulls last, plant, coil_id
 limit %(most)s;
 
