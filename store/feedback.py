@@ -11,6 +11,9 @@ from schemas.coils import CoilKey, Truth
 from schemas.layout import Face
 from store.connection import Connection, store_errors
 from store.queries import query
+from store.requests import request_pending
+
+_SCORED_WITHIN_S = 10.0  # words that come within it share one run of the job `score`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +48,9 @@ class LatestFeedback:
 def record_feedback(
     connection: Connection, feedback: Sequence[Feedback], *, received_at: datetime | None = None
 ) -> tuple[bool, ...]:
-    """Store what operators said, in one statement; the same event a second time changes nothing.
+    """Store what operators said; the same event a second time changes nothing.
+
+    Where a scheduler ever ran, the job `score` is asked for, so that the scores follow within seconds.
 
     The coil need not be known. A correction supersedes the event that it names, also where that one comes later.
 
@@ -66,6 +71,10 @@ def record_feedback(
         rows = orjson.dumps([_row(one) for one in feedback]).decode()
         parameters = {"rows": rows, "received_at": received_at}
         new = {row["nth"] for row in connection.execute(query("record_feedback"), parameters)}
+    if new:
+        request_pending(
+            connection, "score", who="feedback", why="people said more", now=received_at, wait_s=_SCORED_WITHIN_S
+        )
     return tuple(nth in new for nth in range(1, len(feedback) + 1))
 
 

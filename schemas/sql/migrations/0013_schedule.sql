@@ -53,11 +53,13 @@ create table coilflow.fires (
 comment on table coilflow.fires is 'One row a job and moment at which it was to run.';
 comment on column coilflow.fires.state is
     'due, begun, or how it ended: committed, failed (too often), missed (too late to make up), coalesced (into a later one).';
-comment on column coilflow.fires.requested_by is 'Who asked for it out of turn; null: the crontab did.';
+comment on column coilflow.fires.requested_by is 'Who asked for it out of turn, a person or coilflow itself (feedback, drift, policy); null: the crontab did.';
 comment on column coilflow.fires.failures is 'Attempts that the job itself made fail; a lost leader or database does not count.';
 comment on column coilflow.fires.next_attempt_at is 'Not before; null: at once.';
 
 create index fires_to_run on coilflow.fires (job, fire_at) where state in ('due', 'begun');
+create unique index fires_one_waits on coilflow.fires (job, requested_by)
+    where state = 'due' and requested_by in ('feedback', 'drift', 'policy');
 create index fires_by_time on coilflow.fires (settled_at);
 
 create table coilflow.attempts (
