@@ -11,6 +11,7 @@ from flows.change_models import verify
 from scheduler.gates import Gate, InShadow, shadow_gate, watch_gate
 from scheduler.gather import outcomes_of, scopes
 from scheduler.jobs import JobContext
+from scheduler.refusals import refusals, tell_whether_it_serves
 from scheduler.successor_steps import Case, keep, take
 from scheduler.training_run import named
 from schemas.errors import BundleError
@@ -41,6 +42,7 @@ def promote_successors(context: JobContext) -> str:
     said = []
     with connect(context.dsn) as connection:
         for scope, champion in scopes(connection):
+            tell_whether_it_serves(context, connection, scope, champion)
             for one in retrainings(connection, plant=scope.plant, most=_LATEST):
                 if one.state not in _MOVING or one.candidate is None or context.stop.is_set():
                     continue
@@ -155,6 +157,10 @@ def _watch(case: Case) -> str:
     before = outcomes_of_ensemble(connection, [case.found.parent], case.scope, until=since)[-most:]
     gate = watch_gate(outcomes_of(decided), outcomes_of(before), settings.policy, settings.promotion)
     seen = {"watched": len(decided), "before": len(before)}
+    said = refusals(connection, case.version, case.scope, "champion", since=since, now=now)
+    if said.by_all:
+        why = f"refused_by_all: none of {said.live} workers serves it; {said.outlasted[0]}"
+        return _roll_back(case, Gate(way="reject", why=(why,)), {**seen, "refused": len(said.refused)})
     if gate.way == "reject":
         return _roll_back(case, gate, seen)
     if len(decided) < most:

@@ -15,6 +15,7 @@ from store.queries import query
 from store.registry_steps import announce_change
 
 Outcome = Literal["swapped", "refused"]
+UNREACHABLE = "unreachable: "  # begins a reason that may pass: the files are not there, or cannot be reached
 
 _EVENTS = uuid.UUID("5a0c1f0e-5c0e-5f6b-9d0a-6d5e0c011f31")  # namespace of the ids of workers' answers
 

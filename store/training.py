@@ -150,6 +150,13 @@ def outcomes_of_ensemble(
     return _many(connection, "outcomes_of_ensemble", DecidedCoil, parameters)
 
 
+def judged_by(connection: Connection, scope: Scope, *, since: datetime, until: datetime) -> frozenset[str]:
+    """Versions, as verdicts name them, that gave verdicts in that time; raises StoreError."""
+    parameters = {"since": since, "until": until, **scope.parameters()}
+    with store_errors("read which ensembles gave verdicts"):
+        return frozenset(row["ensemble_version"] for row in connection.execute(query("judged_by"), parameters))
+
+
 def votes_of_member(connection: Connection, model: str, version: str, verdict_ids: Sequence[int]) -> tuple[Vote, ...]:
     """What a member said for verdicts; raises StoreError."""
     parameters = {"model": model, "version": version, "verdict_ids": list(verdict_ids)}

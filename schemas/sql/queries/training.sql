@@ -10,6 +10,13 @@ where role = 'champion' and ensemble_version = any(%(versions)s) and decided_at 
   and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
 order by decided_at, verdict_id;
 
+-- name: judged_by
+-- Which ensembles gave a plant's verdicts in a time; `others` have champions of their own.
+select distinct ensemble_version
+from coilflow.verdicts
+where role = 'champion' and ensemble_version is not null and decided_at between %(since)s and %(until)s
+  and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end;
+
 -- name: votes_of_member
 -- What a member said for the verdicts of some ensembles, in the order of their decision.
 select a.verdict_id, a.p_nok >= coalesce((m.manifest ->> 'threshold')::float8, v.threshold), a.p_nok
