@@ -51,7 +51,7 @@ def overview(connection: Connection, *, settings: Settings, jobs: Jobs, now: dat
         UsageError: there is no such time zone.
         StoreError: the database refused.
     """
-    zone, known = time_zone(settings.schedule.time_zone), schedules(connection)
+    zone, known = time_zone(settings.schedule.time_zone), schedules(connection, now=now)
     seen = []
     for name in sorted(known.keys() | jobs.keys()):
         schedule = known.get(name)

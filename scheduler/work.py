@@ -6,7 +6,7 @@ wake-ups on a busy machine), and none runs beside itself (`max_instances` 1). Wh
 to say, from what is stored (`scheduler.due`).
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -23,13 +23,15 @@ from scheduler.due import due_fires
 from scheduler.jobs import Job, Jobs
 from scheduler.metrics import OPEN_ALARMS
 from schemas.errors import NotLeaderError, StoreError, UsageError
-from store.alarms import open_alarms, raise_alarm
+from store.alarms import clear_alarm, open_alarms, raise_alarm
 from store.connection import Connection
 from store.schedule import Unrun, fires_to_run, lose_attempts, record_fires
-from store.schedules import Schedule, register_schedules, schedules
+from store.schedules import Schedule, forget_future, register_schedules, schedules
 
 _LOOK_S = 1.0  # between two looks for what persons ask and what is tried again
 _TELL_S = 2.0
+_SKEW = timedelta(minutes=1)  # between the clocks of two schedulers, which is no fault
+CLOCK_AHEAD = "clock_ahead"
 _MOST_HUNG = 3  # runs of a job that hang in a thread; more are not begun in this process
 _WAKE = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1, "replace_existing": True}
 _APPLICATION = "coilflow scheduler"
@@ -53,6 +55,8 @@ class Work:
         self._told = LimitedDatabase(lead.dsn, application_name=_APPLICATION)
         self._running: set[str] = set()
         self._triggers: dict[str, tuple[str, CronTrigger]] = {}  # by job: crontab and its trigger
+        # Last fire of the future by job; None where an alarm of it may be left from a former leader.
+        self._ahead: dict[str, datetime | None] = dict.fromkeys(jobs)
         self._awaited: dict[str, str] = {}  # crontab by job: wake-ups that APScheduler has
         self._scheduler = BackgroundScheduler(
             timezone=self._zone,
@@ -97,13 +101,31 @@ class Work:
         """Record which fires are due, and start what is to run; a fault of the database is met by the next look."""
         try:
             connection, now = self._looked.connection(), self._lead.clock()
-            known = schedules(connection)
+            self._look_ahead(connection, now)
+            known = schedules(connection, now=now)
             for name in self._jobs.keys() & known.keys():
                 self._record_due(connection, name, self._jobs[name], known[name], now)
             for name in fires_to_run(connection, list(self._jobs), now=now):
                 self._start(name)
         except StoreError as error:
             self._warn("what is due cannot be read", error)
+
+    def _look_ahead(self, connection: Connection, now: datetime) -> None:
+        """A clock that was ahead must not silence the schedule until time has caught up with it."""
+        with connection.transaction():  # the alarm with what it is about: the next look does not find that again
+            found = forget_future(connection, list(self._jobs), epoch=self._lead.epoch, now=now)
+            ahead = {one.job: one.last_at for one in found if one.last_at - now > _SKEW}
+            for one in found:
+                if one.job in ahead and self._ahead.get(one.job) != one.last_at:
+                    text = (
+                        f"{one.fires} fires of the job {one.job} up to {one.last_at:%Y-%m-%d %H:%M %Z} were recorded "
+                        "before their time: a clock was ahead; see that the clocks of all schedulers are kept (NTP). "
+                        f"What ran does not run again then: `coilflow scheduler once {one.job}` runs it"
+                    )
+                    raise_alarm(connection, CLOCK_AHEAD, one.job, text=text, now=now)
+            for name in self._ahead.keys() - ahead.keys():
+                clear_alarm(connection, CLOCK_AHEAD, name, now=now)
+        self._ahead = {**ahead}
 
     def _record_due(self, connection: Connection, name: str, job: Job, schedule: Schedule, now: datetime) -> None:
         trigger = self._trigger(connection, schedule, now)

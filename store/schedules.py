@@ -1,6 +1,6 @@
 """When each job is due, and whether it is paused."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,10 +40,39 @@ def register_schedules(connection: Connection, crons: Mapping[str, str], *, epoc
         connection.execute(query("register_schedules"), parameters)
 
 
-def schedules(connection: Connection) -> dict[str, Schedule]:
-    """Every job that was ever registered, by name; raises StoreError."""
+def schedules(connection: Connection, *, now: datetime) -> dict[str, Schedule]:
+    """Every job that was ever registered, by name, as things stand at a time; raises StoreError."""
     with store_errors("read the schedules"):
-        return {row["job"]: Schedule(**row) for row in connection.execute(query("schedules"))}
+        return {row["job"]: Schedule(**row) for row in connection.execute(query("schedules"), {"now": now})}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ahead:
+    """Fires of a job that are recorded though their time has not come."""
+
+    job: str
+    fires: int
+    last_at: datetime
+
+
+def forget_future(connection: Connection, jobs: Sequence[str], *, epoch: int, now: datetime) -> tuple[Ahead, ...]:
+    """Undo what a clock that was ahead of `now` recorded, but for fires that have run.
+
+    Args:
+        connection: on a database of this version.
+        jobs: by name.
+        epoch: of the leader; nothing is undone where it is over.
+        now: the time.
+
+    Returns:
+        What was found, by job; those that have run are found until their time has come.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    with store_errors("look for fires of the future"):
+        found = connection.execute(query("forget_future"), {"jobs": list(jobs), "epoch": epoch, "now": now})
+        return tuple(Ahead(**row) for row in found)
 
 
 def set_cron(connection: Connection, job: str, cron: str, *, own: bool, who: str, now: datetime) -> None:

@@ -57,7 +57,7 @@ def test_it_leads_runs_what_is_asked_for_and_stops_cleanly_on_sigterm(
     scheduler: subprocess.Popen[str], connection: Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wait_until(lambda: leads(connection))
-    wait_until(lambda: "housekeeping" in schedules(connection))
+    wait_until(lambda: "housekeeping" in schedules(connection, now=NOON))
     assert run(["scheduler", "list", "--json"]) == 0
     listed = {one["job"]: one for one in objects(capsys.readouterr().out)}
     assert listed.keys() >= {"housekeeping", "alarm_watch"}
@@ -103,13 +103,13 @@ def test_a_crontab_can_be_set_and_given_back_and_one_that_never_fires_is_refused
     connection: Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["scheduler", "set", "housekeeping", "0 3 * * 0"]) == 0
-    assert schedules(connection)["housekeeping"].cron == "0 3 * * 0"
-    assert schedules(connection)["housekeeping"].own_cron
+    assert schedules(connection, now=NOON)["housekeeping"].cron == "0 3 * * 0"
+    assert schedules(connection, now=NOON)["housekeeping"].own_cron
     assert run(["scheduler", "set", "housekeeping", "0 0 30 2 *"]) == 2
     assert "never fires" in " ".join(capsys.readouterr().err.split())
-    assert schedules(connection)["housekeeping"].cron == "0 3 * * 0"
+    assert schedules(connection, now=NOON)["housekeeping"].cron == "0 3 * * 0"
     assert run(["scheduler", "set", "housekeeping"]) == 0
-    assert not schedules(connection)["housekeeping"].own_cron
+    assert not schedules(connection, now=NOON)["housekeeping"].own_cron
 
 
 def test_why_shows_runs_and_decisions_with_their_reasons(

@@ -92,7 +92,7 @@ def test_fires_come_by_themselves_as_time_passes(database: str, connection: Conn
     ledger(connection)
     clock = Clock()
     with running(database, {"write": job()}, clock=clock):
-        wait_until(lambda: "write" in schedules(connection))
+        wait_until(lambda: "write" in schedules(connection, now=NOON))
         clock.jump(MINUTE)
         wait_until(lambda: rows(connection, "select * from ledger"))
         clock.jump(MINUTE)
@@ -224,10 +224,13 @@ def test_a_paused_job_lets_its_fires_pass_and_runs_again_after(database: str, co
     assert not pause_job(connection, "write", cron=EVERY_MINUTE, who="bob", why=None, now=NOON)
     other = {"write": job(coalesce=False), "other": job(lambda _: None)}
     with running(database, other, clock=clock):
-        wait_until(lambda: "other" in schedules(connection))
+        wait_until(lambda: "other" in schedules(connection, now=NOON))
         clock.jump(3 * MINUTE)
         wait_until(lambda: last_fires(connection, "other", most=1))
-        assert (schedules(connection)["write"].paused_by, schedules(connection)["write"].paused_why) == (
+        assert (
+            schedules(connection, now=NOON)["write"].paused_by,
+            schedules(connection, now=NOON)["write"].paused_why,
+        ) == (
             "ada",
             "line is down",
         )
@@ -269,3 +272,33 @@ def test_a_crontab_somebody_spoilt_in_the_table_stops_no_other_job(database: str
     with running(database, jobs):
         wait_until(settled(connection, 2))
         wait_until(lambda: [alarm.kind for alarm in open_alarms(connection)] == ["bad_crontab"])
+
+
+def test_a_clock_that_jumps_ahead_and_back_silences_no_job(database: str, connection: Connection) -> None:
+    ledger(connection)
+    clock, month = Clock(), timedelta(days=30)
+    jobs = {"write": job(), "daily": job(cron="30 11 * * *")}
+    behind(database, jobs, 1)
+    with running(database, jobs, clock=clock):
+        wait_until(settled(connection, 1))
+        clock.jump(month)
+        late = "select distinct job from ledger where fire_at > '2026-12-20 11:00+0'"
+        wait_until(lambda: len(rows(connection, late)) == 2)
+        clock.jump(-month)
+        wait_until(lambda: len([one for one in open_alarms(connection) if one.kind == "clock_ahead"]) == 2)
+        clock.jump(timedelta(days=1))
+        right = "select distinct job from ledger where fire_at between '2026-11-21 11:30+0' and '2026-11-21 12:10+0'"
+        wait_until(lambda: len(rows(connection, right)) == 2)
+
+
+def test_a_job_that_was_new_while_the_clock_was_ahead_is_due_once_it_is_right(
+    database: str, connection: Connection
+) -> None:
+    ledger(connection)
+    clock = Clock(NOON + timedelta(days=30))
+    with running(database, {"write": job()}, clock=clock):
+        wait_until(lambda: "write" in schedules(connection, now=NOON))
+        clock.jump(-timedelta(days=30))
+        wait_until(lambda: schedules(connection, now=NOON + timedelta(days=60))["write"].after < NOON + MINUTE)
+        clock.jump(MINUTE)
+        wait_until(lambda: rows(connection, "select * from ledger"))

@@ -14,10 +14,34 @@ where not s.own_cron and s.cron <> excluded.cron;
 -- `after`: fires up to then are recorded, or nobody's business.
 select
     s.job, s.cron, s.own_cron, s.paused_at, s.paused_by, s.paused_why, s.changed_by, s.changed_at,
-    greatest(s.since, (select max(f.fire_at) from coilflow.fires as f where f.job = s.job and f.requested_by is null))
-        as after
+    greatest(
+        least(s.since, %(now)s),
+        (select max(f.fire_at) from coilflow.fires as f
+         where f.job = s.job and f.requested_by is null and f.fire_at <= %(now)s)
+    ) as after
 from coilflow.schedules as s
 order by s.job;
+
+-- name: forget_future
+-- What a clock that was ahead left behind: fires that have not run come again at their time, and a job that was new or
+-- resumed then is due from now on. Those that have run stay, for each fire runs once.
+with leader as (
+    select epoch from coilflow.leaders where epoch = %(epoch)s and ended_at is null for key share
+),
+ahead as (
+    select f.fire_id, f.job, f.fire_at
+    from coilflow.fires as f, leader
+    where f.job = any(%(jobs)s::text[]) and f.fire_at > %(now)s and f.requested_by is null
+),
+forgotten as (
+    delete from coilflow.fires as f using ahead
+    where f.fire_id = ahead.fire_id and f.attempts = 0
+),
+due_from_now as (
+    update coilflow.schedules as s set since = %(now)s from leader
+    where s.job = any(%(jobs)s::text[]) and s.since > %(now)s
+)
+select job, count(*)::int4 as fires, max(fire_at) as last_at from ahead group by job order by job;
 
 -- name: set_cron
 insert into coilflow.schedules as s (job, cron, own_cron, since, changed_by, changed_at)
@@ -69,7 +93,7 @@ from coilflow.fires as f
 left join coilflow.schedules as s using (job)
 where f.state in ('due', 'begun') and f.job = any(%(jobs)s::text[])
   and (f.next_attempt_at is null or f.next_attempt_at <= %(now)s)
-  and (f.requested_by is not null or s.paused_at is null)
+  and (f.requested_by is not null or (s.paused_at is null and f.fire_at <= %(now)s))
 order by f.job, f.fire_at;
 
 -- name: fire
