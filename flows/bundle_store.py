@@ -15,7 +15,7 @@ from models.bundle import read_file, write_folder
 from models.ensemble import ENSEMBLE, SHIPPED
 from models.reference import REFERENCE
 from models.whole import WholeEnsemble, read_whole
-from schemas.errors import BundleError
+from schemas.errors import BundleAwayError, BundleError
 from schemas.settings import Settings
 from store.registered import StoredEnsemble
 
@@ -53,7 +53,8 @@ def local_copy(stored: StoredEnsemble, settings: Settings) -> Path:
     """Folder of a registered ensemble on this machine, every digest checked; copied from where it is kept if need be.
 
     Raises:
-        BundleError: it is nowhere to be found, altered, or cannot be copied.
+        BundleAwayError: it is nowhere to be found, or cannot be copied.
+        BundleError: it is altered.
     """
     version = _folder_name(stored.version)
     local = settings.data_dir / FOLDER / version
@@ -77,7 +78,7 @@ def _from_settings(stored: StoredEnsemble, settings: Settings) -> WholeEnsemble:
             whole = read_folder(folder)
             if whole.manifest.digest == stored.digest:
                 return whole
-    raise BundleError(
+    raise BundleAwayError(
         f"ensemble {stored.version} is not on this machine: there is no {settings.data_dir / FOLDER / stored.version}",
         remedy="copy that folder from the machine that registered it, or set COILFLOW_ENSEMBLES_URI before registering",
     )
@@ -116,7 +117,7 @@ def _upload(whole: WholeEnsemble, location: str) -> None:
             with files.open_output_stream(path) as stream:
                 stream.write(whole.files[name])
     except (OSError, pa.ArrowException) as error:
-        raise BundleError(f"{location} cannot be written ({error})", remedy=_REACH) from error
+        raise BundleAwayError(f"{location} cannot be written ({error})", remedy=_REACH) from error
 
 
 def _download(stored: StoredEnsemble) -> WholeEnsemble:
@@ -127,7 +128,7 @@ def _download(stored: StoredEnsemble) -> WholeEnsemble:
             with files.open_input_stream(f"{root}/{name}") as stream:
                 return bytes(stream.read())
         except (OSError, pa.ArrowException) as error:
-            raise BundleError(f"{stored.location}/{name} cannot be read ({error})", remedy=_REACH) from error
+            raise BundleAwayError(f"{stored.location}/{name} cannot be read ({error})", remedy=_REACH) from error
 
     whole = read_whole(read, place=stored.location, digest=stored.digest)
     known = files.get_file_info(f"{root}/{REFERENCE}").type is fs.FileType.File
@@ -138,7 +139,7 @@ def _open(location: str) -> tuple[fs.FileSystem, str]:
     try:
         files, root = fs.FileSystem.from_uri(location)
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise BundleError(f"{location} cannot be opened ({error})", remedy=_REACH) from error
+        raise BundleAwayError(f"{location} cannot be opened ({error})", remedy=_REACH) from error
     return files, root
 
 

@@ -21,14 +21,14 @@ from flows.swap_metrics import SERVING, SWAPS
 from flows.trial import TrialStoppedError
 from models.bundle import read_file
 from models.ensemble import ENSEMBLE, SHIPPED, Ensemble, load_ensemble, parse_ensemble
-from schemas.errors import BundleError, StoreError
+from schemas.errors import BundleAwayError, BundleError, StoreError
 from schemas.settings import Settings
 from schemas.verdicts import Role
 from store.connection import Connection
 from store.registered import EVERY_PLANT, ServingRow, StoredEnsemble, champion_of, champions_before, serving
 from store.registry import start_registry
 from store.registry_steps import Actor, known_ensemble
-from store.swaps import Outcome, SwapAnswer, Worker, answer, answers, listen, note_worker, wait_for_change
+from store.swaps import UNREACHABLE, Outcome, SwapAnswer, Worker, answer, answers, listen, note_worker, wait_for_change
 
 log = structlog.get_logger("coilflow.models")
 
@@ -234,7 +234,8 @@ class Serving:
         known = self._refused.get(place)
         self._refused[place] = _Refusal(version=stored.version, again_s=time.monotonic() + _TRY_AGAIN_S)
         if known is None or known.version != stored.version:
-            self._note(place, stored, "refused", str(error))
+            reason = f"{UNREACHABLE}{error}" if isinstance(error, BundleAwayError) else str(error)
+            self._note(place, stored, "refused", reason)
 
     def _note(self, place: Place, stored: StoredEnsemble, outcome: Outcome, reason: str = "") -> None:
         plant, role = place

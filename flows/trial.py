@@ -10,12 +10,13 @@ from pathlib import Path
 
 import orjson
 
-from schemas.errors import BundleError
+from schemas.errors import BundleAwayError, BundleError
 from schemas.settings import Settings
 
 _MOST_S = 600.0  # its processor time has a limit of its own
 _LOOK_S = 0.05
 _FAST_MS = 1.0  # a coil: no line makes a thousand a second
+_FREE = "give this machine more memory; it is tried again"
 _REMEDY = "do not serve it: train it again, or restore it from a good copy"
 
 
@@ -43,6 +44,7 @@ def try_out(folder: Path, against: Path | None, settings: Settings, stop: thread
         stop: set where this process is to end.
 
     Raises:
+        BundleAwayError: a file of it is not there, or its process was killed.
         BundleError: it is altered, cannot be loaded, is off on its canaries, crashes, never ends or is too slow.
         TrialStoppedError: `stop` was set before it was done.
     """
@@ -83,11 +85,14 @@ def _wait(process: "subprocess.Popen[bytes]", folder: Path, stop: threading.Even
 def _read(said: bytes, code: int, folder: Path) -> dict[str, float]:
     if code:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        raise BundleError(f"{folder}: the process that tried it crashed ({how})", remedy=_REMEDY)
+        by_others = code == -signal.SIGKILL  # no graph does that: as a rule the machine was out of memory
+        kind = BundleAwayError if by_others else BundleError
+        raise kind(f"{folder}: the process that tried it crashed ({how})", remedy=_FREE if by_others else _REMEDY)
     try:
         found: dict[str, float] = orjson.loads(said)
     except orjson.JSONDecodeError as error:
         raise BundleError(f"{folder}: the process that tried it said nothing", remedy=_REMEDY) from error
     if "error" in found:
-        raise BundleError(str(found["error"]), remedy=str(found["remedy"]))
+        kind = BundleAwayError if found["away"] else BundleError
+        raise kind(str(found["error"]), remedy=str(found["remedy"]))
     return found

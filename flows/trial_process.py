@@ -17,7 +17,7 @@ import pyarrow as pa
 from models.ensemble import Ensemble, load_ensemble
 from schemas.coils import CoilKey
 from schemas.combine import PlainCombine
-from schemas.errors import BundleError
+from schemas.errors import BundleAwayError, BundleError
 from schemas.layout import MATRIX_SHAPE
 from schemas.matrices import Scale, matrix_batch
 
@@ -84,7 +84,7 @@ def main() -> None:
             )
         )
     except BundleError as error:
-        found = {"error": str(error), "remedy": error.remedy}
+        found = {"error": str(error), "remedy": error.remedy, "away": isinstance(error, BundleAwayError)}
     sys.stdout.write(orjson.dumps(found).decode() + "\n")
 
 

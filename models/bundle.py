@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from schemas.bundles import BundleManifest
 from schemas.coils import Float32Array, FloatArray
-from schemas.errors import BundleError
+from schemas.errors import BundleAwayError, BundleError
 from schemas.faults import first_fault
 from schemas.layout import MATRIX_SHAPE
 from schemas.matrices import tensor_values
@@ -180,15 +180,15 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             raise
     except OSError as error:
         remedy = "make room there, or name another folder; nothing was left behind"
-        raise BundleError(f"{folder} cannot be written ({error.strerror})", remedy=remedy) from error
+        raise BundleAwayError(f"{folder} cannot be written ({error.strerror})", remedy=remedy) from error
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file of a bundle; raises BundleError where it is not there."""
+    """Read a file of a bundle; raises BundleAwayError where it is not there."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BundleError(f"{path} cannot be read ({error.strerror})", remedy=_REBUILD) from error
+        raise BundleAwayError(f"{path} cannot be read ({error.strerror})", remedy=_REBUILD) from error
 
 
 def sha256(content: bytes) -> str:

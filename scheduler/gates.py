@@ -61,7 +61,8 @@ class InShadow:
     differ: int  # where they called it otherwise
     alarms_alone: int  # called NOK by the shadow alone, and by no person
     compared: dict[str, Any] | None  # on coils with a label; None: none says anything of the line
-    refused: str | None  # what a worker refuses it for
+    refused: str | None  # what a live worker refuses it for, tried again
+    refused_yet: str | None = None  # likewise, where that may pass: not tried again yet, or its files are away
 
 
 def shadow_gate(seen: InShadow, policy: PolicySettings, promotion: PromotionSettings) -> Gate:
@@ -78,6 +79,8 @@ def shadow_gate(seen: InShadow, policy: PolicySettings, promotion: PromotionSett
     """
     if seen.refused is not None:
         return Gate(way="reject", why=(f"refused: {seen.refused}",))
+    if seen.refused_yet is not None:
+        return Gate(way="wait", why=(f"refused_yet: {seen.refused_yet}",))
     if seen.coils < promotion.shadow_coils:
         return Gate(way="wait", why=(f"few_coils: {seen.coils} of {promotion.shadow_coils} coils judged in shadow",))
     share = seen.alarms_alone / seen.coils
@@ -88,9 +91,8 @@ def shadow_gate(seen: InShadow, policy: PolicySettings, promotion: PromotionSett
     if share > policy.most_false_alarms:
         text = f"{share:.1%} of coils called NOK by it alone and by no person, most is {policy.most_false_alarms:.1%}"
         return Gate(way="wait", why=(f"many_alarms: {text}; {told}",))
-    if found is None:
-        return Gate(way="pass", why=(f"no_worse: {told}; none of them has a label that tells",))
-    return Gate(way="pass", why=(f"no_worse: {told}; {_compared(found)}",))
+    labels = "none of them has a label that tells" if found is None else _compared(found)
+    return Gate(way="pass", why=(f"no_worse: {told}; {labels}",))
 
 
 def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, promotion: PromotionSettings) -> Gate:

@@ -14,11 +14,10 @@ from scheduler.jobs import JobContext
 from scheduler.refusals import refusals, tell_whether_it_serves
 from scheduler.successor_steps import Case, keep, take
 from scheduler.training_run import named
-from schemas.errors import BundleError
+from schemas.errors import BundleAwayError, BundleError
 from store.connection import connect
-from store.registered import ChangeKind, automation, model_changes, serving
+from store.registered import ChangeKind, automation, champions_before, model_changes, serving
 from store.registry_steps import known_ensemble
-from store.swaps import answers
 from store.training import (
     Pair,
     RetrainingState,
@@ -44,7 +43,7 @@ def promote_successors(context: JobContext) -> str:
         for scope, champion in scopes(connection):
             tell_whether_it_serves(context, connection, scope, champion)
             for one in retrainings(connection, plant=scope.plant, most=_LATEST):
-                if one.state not in _MOVING or one.candidate is None or context.stop.is_set():
+                if one.candidate is None or context.stop.is_set():
                     continue
                 case = Case(
                     connection=connection,
@@ -54,8 +53,16 @@ def promote_successors(context: JobContext) -> str:
                     found=one,
                     version=one.candidate,
                 )
-                said.append(f"{named(scope)}: {_move(case)}")
+                if one.state in _MOVING or _taken_up(case):
+                    said.append(f"{named(scope)}: {_move(case)}")
     return "; ".join(said) or "no successor is on its way"
+
+
+def _taken_up(case: Case) -> bool:
+    """Whether a person let one that waited serve, or shadow the champion that it was judged against."""
+    if case.found.state != "waiting":
+        return False
+    return case.champion == case.version or (_shadow_of(case) == case.version and case.found.parent == case.champion)
 
 
 def _move(case: Case) -> str:
@@ -83,7 +90,7 @@ def _changed_by_hand(case: Case) -> tuple[RetrainingState, str] | None:
             "waiting",
             f"{case.champion} serves now, and it was not judged against that",
         ),
-        (at == "accepted" and shadows, "shadow", "a person lets it shadow"),
+        (at in ("accepted", "waiting") and shadows, "shadow", "a person lets it shadow"),
         (at == "shadow" and not shadows, "waiting", "it shadows no more"),
     )
     if at == "promoted" and serves:
@@ -120,14 +127,15 @@ def _promote(case: Case) -> str:
 
 def _seen(case: Case, pairs: Sequence[Pair]) -> InShadow:
     differ = [pair for pair in pairs if pair.shadow_nok != pair.champion_nok]
-    newest = {one.worker: one for one in answers(case.connection, case.version) if one.role == "shadow"}
-    refused = [f"worker {one.worker}: {one.reason}" for one in newest.values() if one.outcome == "refused"]
+    since = _since(case, "shadowed")
+    said = refusals(case.connection, case.version, case.scope, "shadow", since=since, now=case.context.now)
     return InShadow(
         coils=len(pairs),
         differ=len(differ),
         alarms_alone=sum(pair.shadow_nok and not (pair.labelled and pair.is_nok) for pair in differ),
         compared=_compared(pairs, regardless=case.context.settings.policy.feedback == "regardless"),
-        refused=refused[0] if refused else None,
+        refused=said.outlasted[0] if said.outlasted else None,
+        refused_yet=said.refused[0] if said.refused else None,
     )
 
 
@@ -174,7 +182,8 @@ def _watch(case: Case) -> str:
 
 
 def _roll_back(case: Case, gate: Gate, seen: dict[str, int]) -> str:
-    back = case.found.parent
+    before = champions_before(case.connection, case.scope.plant)
+    back = next(iter(before), case.found.parent)  # a person may have let it follow another than its parent
     tried = _tried(case, back, gate, against=None)
     if tried is not gate:
         return keep(case, Gate(way="wait", why=(f"cannot_roll_back: {tried.why[0]}", *gate.why)), None, seen)
@@ -182,12 +191,14 @@ def _roll_back(case: Case, gate: Gate, seen: dict[str, int]) -> str:
 
 
 def _tried(case: Case, version: str, gate: Gate, *, against: str | None) -> Gate:
-    """The gate; or that the ensemble fails its trial: damaged, off on its canaries, crashing, too slow."""
+    """The gate; or that the ensemble fails its trial: damaged, off on its canaries, crashing, too slow; or away."""
     if automation(case.connection).frozen:  # the registry will refuse: no trial every minute
         return gate
     champion = None if against is None else known_ensemble(case.connection, against)
     try:
         verify(known_ensemble(case.connection, version), case.context.settings, against=champion)
+    except BundleAwayError as error:
+        return Gate(way="wait", why=(f"unreachable: {error}; {error.remedy}", *gate.why))
     except BundleError as error:
         return Gate(way="reject", why=(f"trial: {error}; {error.remedy}",))
     return gate

@@ -27,6 +27,8 @@ _FOR_PERSONS = (
     "cannot_roll_back",
     "stale",
     "many_alarms",
+    "unreachable",
+    "refused_yet",
 )  # codes that only a person can answer
 
 Change = Literal["shadow", "promoted", "rolled_back"]

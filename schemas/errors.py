@@ -25,6 +25,10 @@ class BundleError(CoilflowError):
     """A model bundle is missing, damaged or does not do what its manifest says."""
 
 
+class BundleAwayError(BundleError):
+    """A bundle is not there, cannot be reached, or there is no room for it or its trial: it may be well again."""
+
+
 class StoreError(CoilflowError):
     """The database cannot be reached, is of another version or refused a step."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from schemas.settings import Settings
 from schemas.verdicts import Role
 from store.connection import Connection
-from store.swaps import Outcome, SwapAnswer, Worker, answer, note_worker
+from store.swaps import UNREACHABLE, Outcome, SwapAnswer, Worker, answer, note_worker
 from tests.registry.given import states
 from tests.retraining.given import NOON, coils, judge, label
 from tests.retraining.test_refusals import DAY, Job, alarms, only, slipped
@@ -61,7 +61,7 @@ def shadowing(database: str, connection: Connection, folder: Path) -> Iterator[t
 def test_a_champion_that_every_worker_refuses_is_rolled_back_once_a_further_try_did_not_help(
     database: str, connection: Connection, tmp_path: Path
 ) -> None:
-    with shadowing(database, connection, tmp_path) as (given, at, successor):
+    with shadowing(database, connection, tmp_path) as (_, at, successor):
         assert f"{successor} promoted" in at(1.4)
         for name in ("w1", "w2"):
             says(connection, name, 1.4 + MINUTE, of=successor, role="champion")
@@ -78,7 +78,7 @@ def test_a_champion_that_every_worker_refuses_is_rolled_back_once_a_further_try_
 def test_a_champion_that_some_workers_refuse_is_told_and_stays(
     database: str, connection: Connection, tmp_path: Path
 ) -> None:
-    with shadowing(database, connection, tmp_path) as (given, at, successor):
+    with shadowing(database, connection, tmp_path) as (_, at, successor):
         at(1.4)
         says(connection, "w1", 1.4, of=successor, role="champion")
         says(connection, "w2", 1.4, of=successor, role="champion", outcome="swapped")
@@ -103,3 +103,36 @@ def test_a_champion_without_verdicts_while_others_judge_is_told(
         judge(connection, given, coils(5, first=410), at=NOON + (1.5 + MINUTE) * DAY, by=successor)
         at(1.5 + 2 * MINUTE)
         assert alarms(connection) == {}
+
+
+def test_a_successor_whose_files_are_away_waits_until_they_are_back(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    with slipped(database, connection, tmp_path) as (given, at):
+        at(1, "retrain")
+        successor = only(connection).candidate
+        assert successor is not None
+        folder = given.data_dir / "ensembles" / successor
+        folder.rename(tmp_path / "away")
+        assert f"{successor} waits: unreachable: " in at(1.1)
+        assert alarms(connection) == {"successor_waits": 1}
+        assert only(connection).state == "accepted"
+        (tmp_path / "away").rename(folder)
+        assert f"{successor} shadow" in at(1.2)
+        assert alarms(connection) == {}
+
+
+def test_only_what_a_live_worker_refuses_again_rejects_a_shadow(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    with shadowing(database, connection, tmp_path) as (_, at, successor):
+        says(connection, "w1", 1.15, of=successor, role="shadow")  # is restarted, under another name
+        says(connection, "w2", 1.15, of=successor, role="shadow", why=f"{UNREACHABLE}the store timed out")
+        live(connection, 1.4, "w2")
+        assert f"{successor} waits: refused_yet: worker w2: unreachable: the store timed out" in at(1.4)
+        says(connection, "w2", 1.41, of=successor, role="shadow", outcome="swapped")
+        says(connection, "w3", 1.5, of=successor, role="shadow")
+        live(connection, 1.5 + MINUTE, "w2", "w3")
+        assert "waits: refused_yet: worker w3: its canaries differ" in at(1.5 + MINUTE)
+        live(connection, 1.5 + 4 * MINUTE, "w2", "w3")
+        assert f"{successor} rejected: refused: worker w3: its canaries differ" in at(1.5 + 4 * MINUTE)
