@@ -210,11 +210,20 @@ def _promote(connection: Connection, version: str, plant: str, actor: Actor) -> 
         _refuse_state(found, plant, verb="be promoted")
     before = {"champion": own.champion if own else None, "shadow": own.shadow if own else None}
     _serve(connection, plant, version, None if before["shadow"] == version else before["shadow"], actor)
+    _end_shadows(connection, version, actor)
     note_change(connection, found, "promoted", plant, actor, **before)
     settle_state(connection, version, "champion", actor)
     gone = before["champion"]
     if gone is not None and settle_state(connection, gone, "retired", actor) == "retired":
         note_change(connection, known_ensemble(connection, gone), "retired", plant, actor, state="champion")
+
+
+def _end_shadows(connection: Connection, version: str, actor: Actor) -> None:
+    """What gives a plant's verdicts does not shadow there too: nothing would ever take it from that place."""
+    rows = serving(connection)
+    for row in rows.values():
+        if row.shadow == version and champion_of(rows, row.plant) == version:
+            _serve(connection, row.plant, row.champion, None, actor)
 
 
 def _refuse_unfit(connection: Connection, found: StoredEnsemble, plant: str, champion: str, *, verb: str) -> None:

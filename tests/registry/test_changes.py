@@ -335,3 +335,15 @@ def test_workers_are_told_at_once_and_only_when_a_change_is_committed(database: 
         assert [one.channel for one in listening.notifies(timeout=5, stop_after=1)] == ["coilflow_models"]
         freeze(connection, ANNA)
         assert [one.channel for one in listening.notifies(timeout=5, stop_after=1)] == ["coilflow_models"]
+
+
+def test_a_shadow_of_one_plant_that_is_promoted_for_every_plant_leaves_its_place(connection: Connection) -> None:
+    register(connection, "e1", "e2", "e3", "e4")
+    promote(connection, "e1", ANNA)
+    promote(connection, "e3", ANNA, plant="graz")
+    shadow(connection, "e2", ANNA, plant="linz")
+    shadow(connection, "e2", ANNA, plant="graz")
+    promote(connection, "e2", ANNA)
+    assert served(connection) == {"": ("e2", None), "graz": ("e3", "e2")}
+    shadow(connection, "e4", ANNA, plant="linz")
+    assert served(connection)["linz"] == (None, "e4")
