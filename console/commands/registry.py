@@ -1,7 +1,7 @@
 """`coilflow models`: what serves, what could, who changed it and why; and to change it."""
 
 import getpass
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,23 +9,31 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from console.database import command_database
-from console.model_scores import score_cells, score_object, score_of
+from console.model_scores import score_of
+from console.model_tables import (
+    answers_table,
+    as_object,
+    changes_table,
+    ensembles_table,
+    facts_table,
+    frozen_sentence,
+    plant_of,
+    time_of,
+)
 from console.options import JsonOption
 from console.output import err, out, print_json
 from flows import change_models
-from schemas.errors import BundleError, RegistryError
+from models.ensemble import ENSEMBLE
+from schemas.errors import BundleError, RegistryError, UsageError
 from schemas.settings import Settings, load_settings
 from store import registry
 from store.connection import Connection
 from store.registered import (
     EVERY_PLANT,
-    ModelChange,
-    ServingRow,
-    StoredEnsemble,
     automation,
     champion_of,
     ensembles,
@@ -33,7 +41,7 @@ from store.registered import (
     serving,
 )
 from store.registry_steps import Actor, known_ensemble
-from store.scores import ModelScore, latest_scores
+from store.scores import latest_scores
 from store.swaps import answers
 from store.waits import limit_waits
 
@@ -53,13 +61,13 @@ def list_(*, plant: PlantOption = EVERY_PLANT, as_json: JsonOption = False) -> i
     if as_json:
         told = {"who": frozen.who, "why": frozen.why, "at": frozen.at} if frozen.frozen else None
         for one in found:
-            print_json({**_as_object(one, rows, last[one.version], scores), "frozen": told})
+            print_json({**as_object(one, rows, last[one.version], scores), "frozen": told})
     elif found:
-        out.print(_table(found, rows, last, scores))
+        out.print(ensembles_table(found, rows, last, scores))
     else:
         out.print("no ensemble is registered; the first worker registers the one of its settings")
     if frozen.frozen and not as_json:
-        out.print(Text(f"automatic change is frozen since {_time(frozen.at)} by {frozen.who}: {frozen.why}"))
+        out.print(Text(f"automatic change is frozen {frozen_sentence(frozen)}"), soft_wrap=True)
     return 0 if found else 1
 
 
@@ -69,28 +77,14 @@ def show(version: VersionArgument, *, as_json: JsonOption = False) -> int:
         one = known_ensemble(connection, version)
         rows, changes = serving(connection), model_changes(connection, version=version)
         said, scores = answers(connection, version), latest_scores(connection)
-    as_object = _as_object(one, rows, changes[-1], scores)
     if as_json:
         history = {"changes": [asdict(change) for change in changes], "answers": [asdict(each) for each in said]}
-        print_json({**as_object, "manifest": one.manifest.model_dump(mode="json"), **history})
+        facts = as_object(one, rows, changes[-1], scores)
+        print_json({**facts, "manifest": one.manifest.model_dump(mode="json"), **history})
         return 0
-    facts = Table(show_header=False, box=None)
-    for name, value in as_object.items():
-        if name not in ("members", "score"):
-            facts.add_row(name, Text("" if value is None else str(value), overflow="fold"))
-    for name, cell in zip(("agreement", "NOK recall"), score_cells(score_of(version, scores)), strict=True):
-        facts.add_row(name, cell)
-    for member in one.members:
-        facts.add_row("member", f"{member.model} {member.version}")
-    out.print(facts)
-    out.print(_history(changes))
-    answered = Table(title="answers of the workers", title_justify="left")
-    for name in ("when", "worker", "plant", "as", "answer", "reason"):
-        answered.add_column(name, overflow="fold")
-    for each in said:
-        cells = (_time(each.at), each.worker, _plant(each.plant), each.role, each.outcome, each.reason)
-        answered.add_row(*(Text(cell) for cell in cells))
-    out.print(answered)
+    out.print(facts_table(one, rows, score_of(version, scores)))
+    out.print(changes_table(changes))
+    out.print(answers_table(said))
     return 0
 
 
@@ -104,8 +98,19 @@ def register(
 ) -> int:
     """Register an ensemble as a candidate, after checking every file against its digest."""
     with _registry() as (connection, settings):
-        one = change_models.register_folder(connection, folder, settings, _actor(settings, who, why), plant=plant)
-    _say({"registered": one.version, "location": one.location}, as_json=as_json)
+        if not (folder / ENSEMBLE).is_file():
+            raise UsageError(
+                f"{folder} is no folder of an ensemble: it holds no {ENSEMBLE}",
+                remedy=f"give as FOLDER the folder that holds {ENSEMBLE}",
+            )
+        new = change_models.new_ensemble(folder, settings, plant=plant)
+        is_new = registry.register_ensemble(connection, new, _actor(settings, who, why))
+        one = known_ensemble(connection, new.manifest.version)
+    if is_new:
+        sentence = f"{one.version} is registered as a candidate, kept in {one.location}"
+    else:
+        sentence = f"{one.version} was registered before, at {time_of(one.registered_at)}; nothing was changed"
+    _say({"registered": one.version, "location": one.location, "new": is_new}, sentence, as_json=as_json)
     return 0
 
 
@@ -120,7 +125,10 @@ def shadow(
     """Let an ensemble judge beside the champion: its verdicts are stored, and count for nothing."""
     with _registry() as (connection, settings):
         change_models.shadow(connection, version, settings, _actor(settings, who, why), plant=plant)
-    _say({"shadow": version, "plant": _plant(plant)}, as_json=as_json)
+    said = {"shadow": version, "plant": plant_of(plant)}
+    _say(
+        said, f"{version} judges {plant_of(plant)} beside its champion; its verdicts count for nothing", as_json=as_json
+    )
     return 0
 
 
@@ -135,7 +143,12 @@ def promote(
     """Let an ensemble give the verdicts, after a trial here; every worker tries it again, swaps and answers."""
     with _registry() as (connection, settings):
         change_models.promote(connection, version, settings, _actor(settings, who, why), plant=plant)
-    _say({"champion": version, "plant": _plant(plant)}, as_json=as_json)
+    said = {"champion": version, "plant": plant_of(plant)}
+    _say(
+        said,
+        f"{version} is the champion of {plant_of(plant)}; what the workers answer: coilflow models show {version}",
+        as_json=as_json,
+    )
     return 0
 
 
@@ -143,7 +156,7 @@ def reject(version: VersionArgument, *, why: WhyOption = "", who: WhoOption = No
     """Give a candidate or a shadow up for good."""
     with _registry() as (connection, settings):
         registry.reject(connection, version, _actor(settings, who, why))
-    _say({"rejected": version}, as_json=as_json)
+    _say({"rejected": version}, f"{version} is rejected for good", as_json=as_json)
     return 0
 
 
@@ -154,7 +167,10 @@ def rollback(
     with _registry() as (connection, settings):
         back = change_models.rollback(connection, settings, _actor(settings, who, why), plant=plant)
         champion = back or champion_of(serving(connection), plant)
-    _say({"champion": champion, "plant": _plant(plant)}, as_json=as_json)
+    sentence = f"{champion} is the champion of {plant_of(plant)} again"
+    if back is None:
+        sentence = f"{plant_of(plant)} has no champion of its own any more: {champion} serves it, as every plant"
+    _say({"champion": champion, "plant": plant_of(plant)}, sentence, as_json=as_json)
     return 0
 
 
@@ -179,10 +195,15 @@ def verify(
                 trial = change_models.verify(known_ensemble(connection, one), settings)
             except BundleError as error:
                 failed += 1
-                _say({"version": one, "good": False, "error": str(error), "remedy": error.remedy}, as_json=as_json)
+                said = {"version": one, "good": False, "error": str(error), "remedy": error.remedy}
+                _say(said, f"{one} is not good: {error}; {error.remedy}", as_json=as_json, to=err)
             else:
                 said = {"version": one, "good": True, "canaries_off_by": trial.off, "ms_a_coil": round(trial.ms, 3)}
-                _say(said, as_json=as_json)
+                sentence = (
+                    f"{one} is good: every file has its digest, the canary coils are off by {trial.off:.1e} at most, "
+                    f"{trial.ms:.2f} ms a coil"
+                )
+                _say(said, sentence, as_json=as_json)
     if not chosen:
         raise RegistryError("nothing serves yet", remedy="register an ensemble, or start a worker")
     return 1 if failed else 0
@@ -201,7 +222,14 @@ def unfreeze(*, why: WhyOption = "", who: WhoOption = None, as_json: JsonOption 
 def _freeze(*, frozen: bool, why: str, who: str | None, as_json: bool) -> int:
     with _registry() as (connection, settings):
         changed = (registry.freeze if frozen else registry.unfreeze)(connection, _actor(settings, who, why))
-    _say({"frozen": frozen, "changed": changed}, as_json=as_json)
+        stands = automation(connection)
+    if changed:
+        sentence = "automatic change is frozen" if frozen else "automatic change goes on"
+    else:
+        already = f"frozen already, {frozen_sentence(stands)}" if frozen else "not frozen"
+        sentence = f"automatic change is {already}; nothing was changed"
+    said = {"frozen": frozen, "changed": changed, "who": stands.who, "why": stands.why, "at": stands.at}
+    _say(said, sentence, as_json=as_json)
     return 0
 
 
@@ -226,71 +254,8 @@ def _login() -> str:
         return "unknown"
 
 
-def _as_object(
-    one: StoredEnsemble, rows: dict[str, ServingRow], last: ModelChange, scores: Sequence[ModelScore]
-) -> dict[str, Any]:
-    return {
-        "version": one.version,
-        "name": one.name,
-        "state": one.state,
-        "made_for": one.plant or None,
-        "champion_of": [row.plant for row in rows.values() if row.champion == one.version],
-        "shadow_of": [row.plant for row in rows.values() if row.shadow == one.version],
-        "parent": one.parent,
-        "snapshot_digest": one.snapshot_digest,
-        "limits_version": one.limits_version,
-        "digest": one.digest,
-        "location": one.location,
-        "members": [{"model": member.model, "version": member.version} for member in one.members],
-        "score": score_object(score_of(one.version, scores)),
-        "registered_at": one.registered_at,
-        "changed_at": last.at,
-        "change": last.change,
-        "who": last.who,
-        "why": last.why,
-    }
-
-
-def _table(
-    found: Sequence[StoredEnsemble],
-    rows: dict[str, ServingRow],
-    last: dict[str | None, ModelChange],
-    scores: Sequence[ModelScore],
-) -> Table:
-    table = Table(title="ensembles", title_justify="left")
-    for name in ("version", "name", "state", "plant", "agreement", "NOK recall", "changed", "who", "why"):
-        table.add_column(name, overflow="fold")
-    for one in found:
-        change = last[one.version]
-        where = [_plant(row.plant) for row in rows.values() if one.version in (row.champion, row.shadow)]
-        plants = ", ".join(where) or one.plant
-        score = score_cells(score_of(one.version, scores))
-        cells = (one.version, one.name, one.state, plants, *score, _time(change.at), change.who, change.why)
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
-
-
-def _history(changes: Sequence[ModelChange]) -> Table:
-    table = Table(title="changes", title_justify="left")
-    for name in ("when", "change", "plant", "who", "why"):
-        table.add_column(name, overflow="fold")
-    for change in changes:
-        cells = (_time(change.at), change.change, _plant(change.plant), change.who, change.why)
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
-
-
-def _say(said: dict[str, Any], *, as_json: bool) -> None:
+def _say(said: dict[str, Any], sentence: str, *, as_json: bool, to: Console = out) -> None:
     if as_json:
         print_json(said)
-        return
-    text = Text(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items()))
-    (err if said.get("good") is False else out).print(text, soft_wrap=True)
-
-
-def _plant(plant: str) -> str:
-    return plant or "every plant"
-
-
-def _time(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"
+    else:
+        to.print(Text(sentence), soft_wrap=True)

@@ -1,5 +1,6 @@
 """Promises of `coilflow models`: what serves is shown and changed by a person, and what must not be is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_an_empty_registry_lists_nothing_and_a_first_run_fills_it(
 def test_a_person_registers_promotes_and_goes_back(coilflow: Coilflow, database: str, place: Path) -> None:
     for version in ("v1", "v2"):
         ran = coilflow("models", "register", write_version(place, version), "--json")
-        assert ran.objects == [{"registered": version, "location": f"ensembles/{version}"}]
+        assert ran.objects == [{"registered": version, "location": f"ensembles/{version}", "new": True}]
         why = ("--who", "anna", "--why", "trial week")
         assert coilflow("models", "promote", version, *why, "--json").objects == [
             {"champion": version, "plant": "every plant"}
@@ -60,7 +61,7 @@ def test_a_person_registers_promotes_and_goes_back(coilflow: Coilflow, database:
         "rejected",
         ["registered", "promoted", "rolled_back"],
     )
-    assert "rolled_back" in coilflow("models", "show", "v2").out
+    assert "rolled back" in coilflow("models", "show", "v2").out
     assert coilflow("models", "rollback").sentence().startswith("error: there is no champion before v1")
 
 
@@ -110,12 +111,72 @@ def test_verify_says_which_ensemble_is_good(coilflow: Coilflow, database: str, p
 
 
 def test_freeze_and_unfreeze_say_whether_they_changed_anything(coilflow: Coilflow, database: str) -> None:
-    said = [coilflow("models", command, "--json").objects for command in ("freeze", "freeze", "unfreeze")]
-    assert said == [
-        [{"frozen": True, "changed": True}],
-        [{"frozen": True, "changed": False}],
-        [{"frozen": False, "changed": True}],
+    ran = [coilflow("models", command, "--json").objects for command in ("freeze", "freeze", "unfreeze")]
+    assert [[(said["frozen"], said["changed"]) for said in objects] for objects in ran] == [
+        [(True, True)],
+        [(True, False)],
+        [(False, True)],
     ]
+
+
+def test_who_finds_change_frozen_is_told_by_whom_and_why(coilflow: Coilflow, database: str) -> None:
+    assert coilflow("models", "freeze", "--who", "anna", "--why", "audit").out == "automatic change is frozen\n"
+    again = coilflow("models", "freeze", "--who", "berta", "--why", "holiday").out
+    assert again.startswith("automatic change is frozen already, since ")
+    assert again.endswith(" by anna: audit; nothing was changed\n")
+    assert coilflow("models", "unfreeze").out == "automatic change goes on\n"
+    assert coilflow("models", "unfreeze").out == "automatic change is not frozen; nothing was changed\n"
+
+
+def test_each_change_is_told_in_a_sentence_and_nothing_in_python(
+    coilflow: Coilflow, database: str, place: Path
+) -> None:
+    told = [coilflow("models", "register", write_version(place, version)).out for version in ("v1", "v2", "v3")]
+    assert told[0] == "v1 is registered as a candidate, kept in ensembles/v1\n"
+    told += [
+        coilflow("models", *arguments).out
+        for arguments in (
+            ("promote", "v1"),
+            ("shadow", "v2", "--plant", "linz"),
+            ("promote", "v3"),
+            ("verify", "v3"),
+            ("rollback",),
+            ("reject", "v2"),
+            ("show", "v1"),
+            ("list",),
+        )
+    ]
+    assert told[4] == "v2 judges linz beside its champion; its verdicts count for nothing\n"
+    assert told[7] == "v1 is the champion of every plant again\n"
+    assert re.search(r"v3 is good: .* off by \d\.\de-\d\d at most, \d+\.\d\d ms a coil", told[6])
+    assert re.search(r"champion of +every plant", told[9])
+    for sentence in told:
+        assert not re.search(r"\[|True|False|None|\.\d{4,}|[a-z]_[a-z]", sentence), sentence
+
+
+def test_a_version_that_is_known_and_a_folder_that_is_wrong_are_told(
+    coilflow: Coilflow, database: str, place: Path
+) -> None:
+    folder = write_version(place, "v1")
+    assert coilflow("models", "register", folder).code == 0
+    again = coilflow("models", "register", folder)
+    assert (again.code, again.out.startswith("v1 was registered before, at ")) == (0, True)
+    assert coilflow("models", "register", folder, "--json").objects[0]["new"] is False
+    wrong = coilflow("models", "register", place / "data")
+    assert (wrong.code, "give as FOLDER the folder that holds ensemble.json" in wrong.sentence()) == (2, True)
+
+
+def test_at_80_columns_no_version_and_no_state_is_broken(
+    coilflow: Coilflow, database: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    version = "2026.11.20-linz-17"
+    why = ("--why", "the quarterly review of the line asked for it", "--who", "anna-maria.huber")
+    assert coilflow("models", "register", write_version(place, version), *why).code == 0
+    listed = coilflow("models", "list").out
+    assert version in listed
+    assert "candidate" in listed
+    assert max(map(len, listed.splitlines())) <= 80
 
 
 def test_a_shadow_is_set_and_rejected(coilflow: Coilflow, database: str, place: Path) -> None:
