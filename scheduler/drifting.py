@@ -12,12 +12,15 @@ from store.connection import connect
 from store.drift import DriftCheck, plants_with_coils
 from store.leadership import fenced
 from store.registry_steps import known_ensemble
+from store.requests import request_pending
 
 DRIFTED = "drift"
 
 
 def drift(context: JobContext) -> str:
-    """Check every plant with coils; one that has drifted is an alarm, and more is not decided by it.
+    """Check every plant with coils; one that has drifted is an alarm, and a reason to look at what serves at once.
+
+    Whether a successor is trained is not decided by it: that is for the job `retrain`, by what people say.
 
     Raises:
         BundleError: a champion's files are missing or damaged here.
@@ -38,10 +41,10 @@ def drift(context: JobContext) -> str:
             with fenced(connection, context.attempt_id):
                 found = check_drift(connection, settings, champion, now, plants=plants)
                 for one in found:
-                    if one.drifted:
-                        raise_alarm(connection, DRIFTED, one.plant, text=one.sentence, now=now)
-                    else:
+                    if not one.drifted:
                         clear_alarm(connection, DRIFTED, one.plant, now=now)
+                    elif raise_alarm(connection, DRIFTED, one.plant, text=one.sentence, now=now):
+                        request_pending(connection, "retrain", who="drift", why=one.sentence, now=now)
             checks += found
     drifted = [one.plant for one in checks if one.drifted]
     return f"{len(checks)} plants checked, drifted: {', '.join(drifted) or 'none'}"

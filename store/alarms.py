@@ -68,7 +68,7 @@ class Delivery:
     text: str
 
 
-def raise_alarm(connection: Connection, kind: str, subject: str, *, text: str, now: datetime) -> None:
+def raise_alarm(connection: Connection, kind: str, subject: str, *, text: str, now: datetime) -> bool:
     """Keep that something is wrong; while it is, the same is one alarm.
 
     Args:
@@ -78,12 +78,17 @@ def raise_alarm(connection: Connection, kind: str, subject: str, *, text: str, n
         text: in a sentence, with what to do.
         now: the time.
 
+    Returns:
+        Whether it was not known to be.
+
     Raises:
         StoreError: the database refused.
     """
     with store_errors(f"keep the alarm {kind} of {subject}"):
         kept = text.replace("\x00", "\\x00")
-        connection.execute(query("raise_alarm"), {"kind": kind, "subject": subject, "text": kept, "now": now})
+        parameters = {"kind": kind, "subject": subject, "text": kept, "now": now}
+        [row] = connection.execute(query("raise_alarm"), parameters).fetchall()
+    return bool(row["is_new"])
 
 
 def clear_alarm(connection: Connection, kind: str, subject: str, *, now: datetime) -> bool:

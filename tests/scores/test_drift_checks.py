@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copytree
 
 import pyarrow as pa
 import pytest
 
+from flows.change_models import new_ensemble
 from flows.drift import check_drift, quantities_of_latest, reference_from_database
 from flows.drift_report import write_drift_report
 from flows.references import take_reference
@@ -20,13 +22,16 @@ from processors.assemble import assemble
 from processors.decide import decide
 from processors.normalize import normalize
 from processors.score import score
+from scheduler.drifting import drift
 from schemas.errors import BundleError, SourceError, UsageError
 from schemas.matrices import MATRIX_BATCH
 from schemas.readings import readings_of
 from schemas.settings import Settings, ToleranceProfile
-from store.connection import Connection
+from store.connection import Connection, connect
 from store.drift import latest_coils, latest_drift_checks, plants_with_coils
+from store.registry import start_registry
 from store.verdicts import Decided, record_verdicts
+from tests.retraining.given import ANNA, leading, run
 from tests.scores.given import NOON, as_shadow, settings
 
 COILS = 110
@@ -203,3 +208,20 @@ def test_a_page_compares_the_latest_coils_with_those_before_or_says_what_is_not_
     assert all(name in text for name in ("mean_top", "p_nok cnn1d", "length_m"))
     with pytest.raises(SourceError, match=f"0 coils of linz ran before the latest {COILS}, 100 are needed"):
         write_drift_report(connection, given, ensemble, LATER, plant="linz", out=page)
+
+
+def test_a_plant_that_begins_to_drift_has_what_serves_looked_at_once(
+    copied_database: str, ensemble: Ensemble, tmp_path: Path
+) -> None:
+    given = Settings(data_dir=tmp_path)
+    folder = tmp_path / "ensembles" / "e"
+    copytree(SHIPPED, folder)
+    with connect(copied_database) as connection:
+        start_registry(connection, new_ensemble(folder, given), ANNA)
+        store(connection, judged(ensemble, replace(PRODUCTION, plant="graz", restlessness=3.0, defect_share=0.35)))
+        with leading(copied_database) as epoch:
+            for hours in (1, 2):
+                said = run(copied_database, given, drift, "drift", epoch=epoch, now=NOON + timedelta(hours=hours))
+                assert said == "1 plants checked, drifted: graz"
+        fires = connection.execute("select requested_by, fire_at from coilflow.fires where job = 'retrain'").fetchall()
+    assert fires == [{"requested_by": "drift", "fire_at": LATER}]

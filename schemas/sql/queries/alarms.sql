@@ -2,7 +2,8 @@
 insert into coilflow.alarms as a (kind, subject, text, raised_at, last_at)
 values (%(kind)s, %(subject)s, %(text)s, %(now)s, %(now)s)
 on conflict (kind, subject) where cleared_at is null do update
-set text = excluded.text, last_at = excluded.last_at, times = a.times + 1;
+set text = excluded.text, last_at = excluded.last_at, times = a.times + 1
+returning times = 1 as is_new;
 
 -- name: clear_alarm
 update coilflow.alarms set cleared_at = %(now)s
