@@ -1,7 +1,7 @@
 """Alarms that no other job raises: nobody labels coils, or too few are labelled."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from scheduler.jobs import JobContext
 from store.alarms import clear_alarm, labels_by_plant, open_alarms, raise_alarm, unheard_plants
@@ -35,18 +35,28 @@ def alarm_watch(context: JobContext) -> str:
             for one in labelled
             if one.judged > least >= one.labelled and one.plant not in quiet
         }
-        _settle(connection, NO_FEEDBACK, quiet, context)
-        _settle(connection, FEW_LABELS, few, context)
+        settle(connection, NO_FEEDBACK, quiet, now=now)
+        settle(connection, FEW_LABELS, few, now=now)
         # One leads now, else this would not run.
-        _settle(connection, NO_LEADER, {}, context)
+        settle(connection, NO_LEADER, {}, now=now)
         wrong = len(open_alarms(connection))
     return f"{wrong} alarms stand" if wrong != 1 else "1 alarm stands"
 
 
-def _settle(connection: Connection, kind: str, found: Mapping[str, str], context: JobContext) -> None:
-    """Make the alarms of a kind those found, by subject."""
+def settle(connection: Connection, kind: str, found: Mapping[str, str], *, now: datetime) -> None:
+    """Make the alarms of a kind those found.
+
+    Args:
+        connection: within the job's transaction.
+        kind: of the alarms.
+        found: sentences by subject; an alarm of another subject is over.
+        now: the time.
+
+    Raises:
+        StoreError: the database refused.
+    """
     for alarm in open_alarms(connection):
         if alarm.kind == kind and alarm.subject not in found:
-            clear_alarm(connection, kind, alarm.subject, now=context.now)
+            clear_alarm(connection, kind, alarm.subject, now=now)
     for subject, text in found.items():
-        raise_alarm(connection, kind, subject, text=text, now=context.now)
+        raise_alarm(connection, kind, subject, text=text, now=now)
