@@ -39,6 +39,7 @@ from store.connection import Connection
 from store.decisions import record_decision
 from store.drift import plants_with_coils
 from store.leadership import fenced
+from store.registered import serving
 from store.registry import register_ensemble, reject
 from store.registry_steps import Actor
 from store.training import (
@@ -201,9 +202,11 @@ def _give_reference(connection: Connection, context: JobContext, scope: Scope, f
 
 
 def _supersede(connection: Connection, context: JobContext, scope: Scope, version: str, now: datetime) -> None:
-    """A candidate that waits for a person waits no longer once there is a newer one."""
+    """A candidate that waits for a person waits no longer once there is a newer one, unless a person took it up."""
+    taken_up = {name for row in serving(connection).values() for name in (row.champion, row.shadow)}
     for one in retrainings(connection, plant=scope.plant):
-        if one.state == "waiting" and one.candidate is not None and one.candidate != version:
+        waits = one.state == "waiting" and one.candidate not in (None, version, *taken_up)
+        if waits and one.candidate is not None:
             why = f"superseded: by {version}, which learnt from newer labels"
             _reject(connection, context, one.candidate, why, now)
             set_retraining(connection, one.retraining_id, "rejected", why=why, at=now)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from store.alarms import open_alarms
 from store.connection import Connection
 from store.leadership import leader_session, take_over
 from store.registered import ensembles, serving
-from store.registry import freeze, promote, unfreeze
+from store.registry import freeze, promote, shadow, unfreeze
 from store.training import Retraining, retrainings
 from tests.registry.given import states
 from tests.retraining.given import (
@@ -177,3 +178,27 @@ def test_what_a_lost_leader_trained_is_nowhere_and_the_next_one_trains_at_once(
             said = run(database, given, retrain, "retrain", epoch=following, now=NOON + 1.01 * DAY)
     assert "accepted" in said
     assert [one.state for one in retrainings(connection)] == ["accepted", "lost"]
+
+
+@pytest.mark.parametrize("shadowed", [False, True])
+def test_a_waiting_successor_that_a_person_takes_up_is_watched(
+    database: str, connection: Connection, tmp_path: Path, *, shadowed: bool
+) -> None:
+    scarce = RetrainSettings(least_holdout_nok=1000, niceness=0)
+    with slipped(database, connection, tmp_path, retrain=scarce) as (given, at):
+        assert "waiting: few_nok" in at(1, "retrain")
+        successor = only(connection).candidate
+        assert successor is not None
+        if shadowed:
+            shadow(connection, successor, replace(ANNA, at=NOON + 1.1 * DAY))
+            assert "by_hand: a person lets it shadow" in at(1.2)
+            assert "few_coils: 0 of 20" in at(1.3)
+        promote(connection, successor, replace(ANNA, at=NOON + 1.4 * DAY))
+        if not shadowed:
+            at(1.45, "retrain")  # a newer one does not put it aside
+        assert "by_hand: a person promoted it" in at(1.5)
+        watched = coils(60, first=400)
+        asked = judge(connection, given, watched, at=NOON + 2 * DAY, by=successor)
+        label(connection, watched, asked, face="bottom", at=NOON + 2.1 * DAY, flipped=asked)
+        assert f"{successor} rolled_back: worse_than_before" in at(2.2)
+        assert states(connection, "champion", successor) == {"champion": "champion", successor: "rejected"}
