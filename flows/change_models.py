@@ -1,6 +1,7 @@
 """Changes of what serves with what they need of the files: kept, whole and tried before the registry hears of it."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from flows.bundle_store import keep, local_copy, read_folder
@@ -94,12 +95,34 @@ def shadow(connection: Connection, version: str, settings: Settings, actor: Acto
     registry.shadow(connection, version, actor, plant=plant)
 
 
-def rollback(connection: Connection, settings: Settings, actor: Actor, *, plant: str = EVERY_PLANT) -> str | None:
-    """Go back to the champion before, after a trial of it here; as `store.registry.rollback`."""
-    back = next(iter(champions_before(connection, plant)), None)
-    if back is not None:
-        verify(known_ensemble(connection, back), settings)
-    return registry.rollback(connection, actor, plant=plant)
+def rollback(
+    connection: Connection, settings: Settings, actor: Actor, *, plant: str = EVERY_PLANT, to: str | None = None
+) -> str | None:
+    """Go back to the latest champion before that passes a trial here; as `store.registry.rollback`.
+
+    Those that do not pass are noted with the change.
+
+    Raises:
+        BundleError: none does, or not the one that `to` names.
+        RegistryError: the registry refuses it.
+        StoreError: the database refused.
+    """
+    ways = champions_before(connection, plant)
+    if to is not None:
+        ways = tuple(version for version in ways if version == to)
+    failures = []
+    for version in ways:
+        try:
+            verify(known_ensemble(connection, version), settings)
+        except BundleError as error:
+            failures.append(error)
+        else:
+            over = [f"passed over {one}" for one in failures]
+            noted = replace(actor, why="; ".join(filter(None, (actor.why, *over))))
+            return registry.rollback(connection, noted, plant=plant, to=version)
+    if failures:
+        raise failures[0]
+    return registry.rollback(connection, actor, plant=plant, to=to)
 
 
 def verify(stored: StoredEnsemble, settings: Settings, *, against: StoredEnsemble | None = None) -> Trial:

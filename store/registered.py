@@ -128,21 +128,32 @@ def model_changes(
 
 
 def champions_before(connection: Connection, plant: str) -> tuple[str, ...]:
-    """Versions that gave a plant's verdicts before the one that does, the latest first; none that was rejected.
+    """Versions that gave a plant's verdicts before the one that does, the latest first; none rolled back there.
 
-    Promotions pile up and a rollback takes the top away, so that going back twice goes back two champions.
+    Promotions pile up and a rollback takes away what lies above the one it goes back to, so that going back twice goes
+    back two champions.
 
     Raises:
         StoreError: the database refused.
     """
     pile: list[str] = []
-    for change in model_changes(connection, plant=plant):
-        if change.change == "promoted" and change.ensemble_version and pile[-1:] != [change.ensemble_version]:
-            pile.append(change.ensemble_version)
-        elif change.change == "rolled_back" and pile:
-            pile.pop()
+    gone: set[str] = set()
     rejected = {one.version for one in ensembles(connection) if one.state == "rejected"}
-    return tuple(version for version in dict.fromkeys(pile[:-1][::-1]) if version not in {*rejected, *pile[-1:]})
+    went: str | None = None  # by the change before this one
+    for change in model_changes(connection, plant=plant):
+        version = change.ensemble_version
+        if change.change == "promoted" and version:
+            # A rollback notes both what went and what came back in its place.
+            if went and change.before.get("champion") == went and version in pile:
+                del pile[len(pile) - pile[::-1].index(version) :]
+            elif pile[-1:] != [version]:
+                pile.append(version)
+                gone.discard(version)
+        elif change.change == "rolled_back" and version:
+            del pile[-1:]
+            gone.add(version)
+        went = version if change.change == "rolled_back" else None
+    return tuple(version for version in dict.fromkeys(pile[:-1][::-1]) if version not in {*gone, *rejected, *pile[-1:]})
 
 
 def automation(connection: Connection) -> Automation:

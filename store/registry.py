@@ -118,21 +118,36 @@ def reject(connection: Connection, version: str, actor: Actor) -> None:
         settle_state(connection, version, "rejected", actor)
 
 
-def rollback(connection: Connection, actor: Actor, *, plant: str = EVERY_PLANT) -> str | None:
-    """Put the champion before in the place of a plant's champion, which is rejected unless it serves another plant.
+def rollback(connection: Connection, actor: Actor, *, plant: str = EVERY_PLANT, to: str | None = None) -> str | None:
+    """Put a champion before in the place of a plant's champion, which is rejected.
+
+    One that serves another plant, or that another can go back to, is not rejected.
+
+    Args:
+        connection: on a database of this version.
+        actor: who does it, and why.
+        plant: whose champion goes.
+        to: version that gave the plant's verdicts before; None: the latest.
 
     Returns:
         The version that gives the verdicts now; None where the plant is served as every plant is again.
 
     Raises:
-        RegistryError: the plant has no champion of its own, or none before it, or automatic change is frozen.
+        RegistryError: the plant has no champion of its own, or none before it, or not that one, or automatic change is
+            frozen.
         StoreError: the database refused.
     """
     with step(connection, f"roll {_of(plant)} back", actor):
         own = serving(connection).get(plant)
         if own is None or own.champion is None:
             raise RegistryError(f"{_of(plant)} has no champion of its own to roll back", remedy=LIST)
-        back = next(iter(champions_before(connection, plant)), None)
+        ways = champions_before(connection, plant)
+        if to is not None and to not in ways:
+            raise RegistryError(
+                f"{_of(plant)} cannot go back to {to}: it was no champion there before, or was rolled back",
+                remedy=f"give one of {', '.join(ways)}" if ways else LIST,
+            )
+        back = to or next(iter(ways), None)
         if back is None and plant == EVERY_PLANT:
             raise RegistryError(
                 f"there is no champion before {own.champion} to go back to", remedy="promote another, " + LIST
@@ -144,7 +159,10 @@ def rollback(connection: Connection, actor: Actor, *, plant: str = EVERY_PLANT) 
         if back is not None:
             note_change(connection, known_ensemble(connection, back), "promoted", plant, actor, **before)
             settle_state(connection, back, "champion", actor)
-        settle_state(connection, gone.version, "rejected", actor)
+            _end_shadows(connection, back, actor)
+        others = [row.plant for row in serving(connection).values() if row.plant != plant]
+        kept = any(gone.version in champions_before(connection, other) for other in others)
+        settle_state(connection, gone.version, "retired" if kept else "rejected", actor)
         return back
 
 

@@ -161,11 +161,18 @@ def reject(version: VersionArgument, *, why: WhyOption = "", who: WhoOption = No
 
 
 def rollback(
-    *, plant: PlantOption = EVERY_PLANT, why: WhyOption = "", who: WhoOption = None, as_json: JsonOption = False
+    *,
+    plant: PlantOption = EVERY_PLANT,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="VERSION", help="A champion of before; else the latest that is whole.")
+    ] = None,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    as_json: JsonOption = False,
 ) -> int:
-    """Go back to the champion before; the one that goes is rejected."""
+    """Go back to a champion before; the one that goes is rejected."""
     with _registry() as (connection, settings):
-        back = change_models.rollback(connection, settings, _actor(settings, who, why), plant=plant)
+        back = change_models.rollback(connection, settings, _actor(settings, who, why), plant=plant, to=to)
         champion = back or champion_of(serving(connection), plant)
     sentence = f"{champion} is the champion of {plant_of(plant)} again"
     if back is None:

@@ -1,13 +1,15 @@
 """Promises of `coilflow models`: what serves is shown and changed by a person, and what must not be is refused."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from schemas.coils import Limits
+from schemas.settings import load_settings
 from store.connection import connect
-from store.registered import model_changes, serving
+from store.registered import ensembles, model_changes, serving
 from tests.console.conftest import Coilflow
 from tests.flows.given import three, write_tables
 from tests.swap.given import write_no_model, write_other_limits, write_version
@@ -63,6 +65,23 @@ def test_a_person_registers_promotes_and_goes_back(coilflow: Coilflow, database:
     )
     assert "rolled back" in coilflow("models", "show", "v2").out
     assert coilflow("models", "rollback").sentence().startswith("error: there is no champion before v1")
+
+
+def test_lost_files_of_the_champion_before_do_not_bar_the_way_back(
+    coilflow: Coilflow, database: str, place: Path
+) -> None:
+    for version in ("v1", "v2", "v3"):
+        assert coilflow("models", "register", write_version(place, version)).code == 0
+        assert coilflow("models", "promote", version).code == 0
+    with connect(database) as connection:
+        kept = {one.version: one.location for one in ensembles(connection)}
+    shutil.rmtree(load_settings().data_dir / kept["v2"])
+    assert coilflow("models", "rollback", "--to", "v2").sentence().startswith("error:")
+    assert coilflow("models", "rollback", "--to", "v4").sentence().startswith("error: every plant cannot go back to v4")
+    assert champion(database) == "v3"
+    assert coilflow("models", "rollback", "--json").objects == [{"champion": "v1", "plant": "every plant"}]
+    with connect(database) as connection:
+        assert "passed over ensemble v2 is not on this machine" in model_changes(connection, version="v1")[-1].why
 
 
 def test_what_is_damaged_retired_foreign_or_unknown_is_not_promoted(

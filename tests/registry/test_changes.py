@@ -11,7 +11,7 @@ from schemas.coils import Limits
 from schemas.errors import RegistryError, StoreError
 from schemas.events import EVENT, ModelChangedEvent
 from store.connection import Connection, connect
-from store.registered import automation, champion_of, ensemble, ensembles, model_changes, serving
+from store.registered import automation, champion_of, champions_before, ensemble, ensembles, model_changes, serving
 from store.registry import (
     freeze,
     promote,
@@ -347,3 +347,27 @@ def test_a_shadow_of_one_plant_that_is_promoted_for_every_plant_leaves_its_place
     assert served(connection) == {"": ("e2", None), "graz": ("e3", "e2")}
     shadow(connection, "e4", ANNA, plant="linz")
     assert served(connection)["linz"] == (None, "e4")
+
+
+def test_what_is_rolled_back_on_one_plant_stays_on_the_way_back_of_another(connection: Connection) -> None:
+    register(connection, "e1", "e2", "e3")
+    promote(connection, "e1", ANNA)
+    promote(connection, "e3", ANNA, plant="graz")
+    promote(connection, "e1", ANNA, plant="graz")
+    promote(connection, "e2", ANNA)
+    assert rollback(connection, ANNA, plant="graz") == "e3"
+    assert states(connection, "e1") == {"e1": "retired"}
+    assert champions_before(connection, "graz") == ()
+    assert rollback(connection, ANNA) == "e1"
+    assert states(connection, "e1", "e2") == {"e1": "champion", "e2": "rejected"}
+
+
+def test_a_rollback_to_a_version_passes_over_those_between_for_good(connection: Connection) -> None:
+    register(connection, "e1", "e2", "e3", "e4")
+    for version in ("e1", "e2", "e3"):
+        promote(connection, version, ANNA)
+    with pytest.raises(RegistryError, match="every plant cannot go back to e4") as caught:
+        rollback(connection, ANNA, to="e4")
+    assert caught.value.remedy == "give one of e2, e1"
+    assert rollback(connection, ANNA, to="e1") == "e1"
+    assert champions_before(connection, "") == ()
