@@ -22,6 +22,7 @@ def job_object(one: JobOverview) -> dict[str, Any]:
         "job": one.job,
         "cron": one.cron,
         "own_cron": one.own_cron,
+        "settings_cron": one.settings_cron,
         "next": _utc(one.next_at),
         "paused": None
         if one.paused_at is None
@@ -89,7 +90,8 @@ def schedule_table(found: Overview) -> Group:
             _outcome(one.last),
         )
     alarms = [Text(f"{alarm.kind} ({alarm.subject}): {alarm.text}", style="red") for alarm in found.alarms]
-    return Group(table, *alarms)
+    differ = [Text(_differs(one), style="yellow") for one in found.jobs if one.settings_cron is not None]
+    return Group(table, *differ, *alarms)
 
 
 def runs_table(one: JobOverview, fires: Sequence[PastFire], decisions: Sequence[StoredDecision]) -> Group:
@@ -111,6 +113,15 @@ def runs_table(one: JobOverview, fires: Sequence[PastFire], decisions: Sequence[
         act = Text("yes", style="yellow") if decision.act else Text("no")
         decided.add_row(_said(decision.at), Text(decision.subject), act, Text("; ".join(decision.why)))
     return Group(runs, decided)
+
+
+def _differs(one: JobOverview) -> str:
+    until = (
+        f"`coilflow scheduler set {one.job}` goes back to that"
+        if one.own_cron
+        else "it counts once a scheduler with these settings begins to lead: restart those that run"
+    )
+    return f"{one.job}: the settings say `{one.settings_cron}`; {until}"
 
 
 def _leads(leader: Leader | None) -> str:

@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
 
+from scheduler.jobs import Jobs
 from schemas.errors import UsageError
+from schemas.settings import Settings
 
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONGEST_GAP = timedelta(days=366 * 41)  # 29 February on a given day of the week, with 2100 between
@@ -72,6 +74,20 @@ def fires_between(trigger: CronTrigger, after: datetime, until: datetime) -> Ite
     while at is not None and at <= until:
         yield at.astimezone(UTC).astimezone(until.tzinfo)
         at = trigger.get_next_fire_time(at, until)
+
+
+def check_crons(settings: Settings, jobs: Jobs, *, now: datetime) -> None:
+    """Make sure that each job's crontab fires some time.
+
+    Raises:
+        UsageError: one cannot be read or never fires, or there is no such time zone.
+    """
+    zone = time_zone(settings.schedule.time_zone)
+    for name, job in jobs.items():
+        try:
+            cron_trigger(job.cron, zone, now=now)
+        except UsageError as error:
+            raise UsageError(f"setting schedule.{name}: {error}", remedy=error.remedy) from error
 
 
 def _named_days(field: str) -> str:

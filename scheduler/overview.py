@@ -22,6 +22,7 @@ class JobOverview:
     job: str
     cron: str
     own_cron: bool  # set by a person
+    settings_cron: str | None  # of the settings read here, where it is another
     next_at: datetime | None  # in the scheduler's time zone; None: paused, or its crontab cannot be read
     paused_at: datetime | None
     paused_by: str | None
@@ -57,18 +58,26 @@ def overview(connection: Connection, *, settings: Settings, jobs: Jobs, now: dat
         schedule = known.get(name)
         cron = schedule.cron if schedule is not None else jobs[name].cron
         last = last_fires(connection, name, most=1)
-        seen.append(_one(name, cron, schedule, last[0] if last else None, zone, now))
+        settled = jobs[name].cron if name in jobs and jobs[name].cron != cron else None
+        seen.append(_one(name, cron, settled, schedule, last[0] if last else None, zone, now))
     return Overview(jobs=tuple(seen), leader=last_leader(connection), alarms=open_alarms(connection))
 
 
 def _one(
-    name: str, cron: str, schedule: Schedule | None, last: PastFire | None, zone: ZoneInfo, now: datetime
+    name: str,
+    cron: str,
+    settings_cron: str | None,
+    schedule: Schedule | None,
+    last: PastFire | None,
+    zone: ZoneInfo,
+    now: datetime,
 ) -> JobOverview:
     paused = schedule is not None and schedule.paused_at is not None
     return JobOverview(
         job=name,
         cron=cron,
         own_cron=schedule is not None and schedule.own_cron,
+        settings_cron=settings_cron,
         next_at=None if paused else _next(cron, zone, now),
         paused_at=None if schedule is None else schedule.paused_at,
         paused_by=None if schedule is None else schedule.paused_by,

@@ -12,13 +12,13 @@ from flows.kafka.database import backoff_s
 from scheduler.alarms import tell_alarms
 from scheduler.attempt import Lead
 from scheduler.channels import open_channels
-from scheduler.cron import cron_trigger, time_zone
+from scheduler.cron import check_crons
 from scheduler.jobs import Jobs
 from scheduler.leader import give_up, keep_leading, stand_by
 from scheduler.metrics import LEADS
 from scheduler.watch import NO_LEADER
 from scheduler.work import Work
-from schemas.errors import StoreError, UsageError
+from schemas.errors import StoreError
 from schemas.settings import Settings
 from store.alarms import raise_alarm
 from store.connection import Connection
@@ -113,17 +113,3 @@ class Scheduler:
         )
         raise_alarm(session, NO_LEADER, "", text=text, now=now)
         tell_alarms(session, self._settings.alarms, open_channels(self._settings), now=now)
-
-
-def check_crons(settings: Settings, jobs: Jobs, *, now: datetime) -> None:
-    """Make sure that each job's crontab fires some time.
-
-    Raises:
-        UsageError: one cannot be read or never fires, or there is no such time zone.
-    """
-    zone = time_zone(settings.schedule.time_zone)
-    for name, job in jobs.items():
-        try:
-            cron_trigger(job.cron, zone, now=now)
-        except UsageError as error:
-            raise UsageError(f"setting schedule.{name}: {error}", remedy=error.remedy) from error

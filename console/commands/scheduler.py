@@ -14,6 +14,7 @@ import typer
 from console.options import JsonOption
 from console.output import err, out, print_json
 from console.schedules import decision_object, fire_object, job_object, leader_object, runs_table, schedule_table
+from scheduler.cron import check_crons
 from scheduler.jobs import Jobs
 from scheduler.overview import JobOverview, overview
 from scheduler.registry import registered_jobs
@@ -39,7 +40,7 @@ def run() -> int:
     serve_metrics(settings.metrics_port)
     with _dsn(settings) as dsn, _stopped_by_signals() as stop:
         migrate(dsn)
-        scheduler = Scheduler(dsn, settings=settings, jobs=registered_jobs(settings))
+        scheduler = Scheduler(dsn, settings=settings, jobs=_jobs(settings))
         _log.info("the scheduler runs", database=describe(dsn))
         scheduler.run(stop)
         _log.info("the scheduler has stopped")
@@ -50,7 +51,7 @@ def list_(*, as_json: JsonOption = False) -> int:
     """List jobs with their crontab, next and last run, and who leads; exit 1 where no scheduler leads."""
     settings = load_settings()
     with _database(settings) as connection:
-        found = overview(connection, settings=settings, jobs=registered_jobs(settings), now=datetime.now(UTC))
+        found = overview(connection, settings=settings, jobs=_jobs(settings), now=datetime.now(UTC))
     if as_json:
         for one in found.jobs:
             print_json(job_object(one) | {"leader": leader_object(found.leader)})
@@ -90,7 +91,7 @@ def once(job: JobArgument, *, why: WhyOption = None, as_json: JsonOption = False
             dsn,
             job,
             settings=settings,
-            jobs=registered_jobs(settings),
+            jobs=_jobs(settings),
             clock=lambda: datetime.now(UTC),
             who=_who(),
             why=why,
@@ -141,7 +142,7 @@ def set_(
     from store.schedules import set_cron  # noqa: PLC0415
 
     settings, now = load_settings(), datetime.now(UTC)
-    jobs = registered_jobs(settings)
+    jobs = _jobs(settings)
     with _database(settings) as connection:
         _known(connection, settings, job)
         if job not in jobs and cron is None:
@@ -156,11 +157,17 @@ def set_(
 
 
 def _known(connection: Connection, settings: Settings, job: str) -> JobOverview:
-    jobs: Jobs = registered_jobs(settings)
-    found = {one.job: one for one in overview(connection, settings=settings, jobs=jobs, now=datetime.now(UTC)).jobs}
+    now = datetime.now(UTC)
+    found = {one.job: one for one in overview(connection, settings=settings, jobs=_jobs(settings), now=now).jobs}
     if job not in found:
         raise UsageError(f"there is no job {job!r}", remedy=f"give one of {', '.join(sorted(found))}")
     return found[job]
+
+
+def _jobs(settings: Settings) -> Jobs:
+    jobs = registered_jobs(settings)
+    check_crons(settings, jobs, now=datetime.now(UTC))
+    return jobs
 
 
 def _who() -> str:

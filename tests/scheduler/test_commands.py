@@ -157,3 +157,31 @@ def test_open_alarms_stand_under_the_list(connection: Connection, capsys: pytest
     raise_alarm(connection, "job_failed", "score", text="the job score failed [badly]", now=NOON)
     assert run(["scheduler", "list"]) == 1
     assert "job_failed (score): the job score failed [badly]" in " ".join(capsys.readouterr().out.split())
+
+
+def test_where_the_settings_differ_from_what_counts_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["scheduler", "pause", "score"]) == 0
+    assert run(["scheduler", "set", "drift", "0 3 * * *"]) == 0
+    monkeypatch.setenv("COILFLOW_SCHEDULE__SCORE", "7 7 * * *")
+    capsys.readouterr()
+    run(["scheduler", "list", "--json"])
+    listed = {one["job"]: one for one in objects(capsys.readouterr().out)}
+    assert (listed["score"]["cron"], listed["score"]["settings_cron"]) == ("*/10 * * * *", "7 7 * * *")
+    assert listed["retrain"]["settings_cron"] is None
+    run(["scheduler", "list"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "score: the settings say `7 7 * * *`; it counts once a scheduler with these settings begins to lead" in said
+    assert "drift: the settings say `5 * * * *`; `coilflow scheduler set drift` goes back to that" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["list"], ["why", "score"], ["once", "score"], ["pause", "score"], ["set", "score"]]
+)
+def test_a_crontab_of_the_settings_that_never_fires_is_refused_by_each_command(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COILFLOW_SCHEDULE__SCORE", "0 0 30 2 *")
+    assert run(["scheduler", *arguments]) == 2
+    assert "setting schedule.score: the crontab '0 0 30 2 *' never fires" in " ".join(capsys.readouterr().err.split())
