@@ -1,6 +1,7 @@
 """A registered ensemble on its way into memory: nothing of it is loaded here before it proved itself elsewhere."""
 
 import threading
+from collections.abc import Callable
 
 import pyarrow as pa
 
@@ -23,6 +24,7 @@ def load_registered(
     limits: Limits | None,
     proven: bool,
     stop: threading.Event,
+    beat: Callable[[], None],
 ) -> Ensemble:
     """Copy an ensemble here and check its digests, try it in a process of its own, load it, and warm it.
 
@@ -36,6 +38,7 @@ def load_registered(
         limits: that it must have; None where nothing serves yet.
         proven: a worker serves it already, and no trial is needed.
         stop: set where this process is to end.
+        beat: called every few seconds of the trial.
 
     Raises:
         BundleError: it is damaged, off on its canaries, crashes, is too slow or has other limits.
@@ -48,7 +51,7 @@ def load_registered(
         )
     folder = local_copy(stored, settings)
     if not proven:
-        try_out(folder, folder_to_beat(champion, settings), settings, stop)
+        try_out(folder, folder_to_beat(champion, settings), settings, stop, beat)
     loaded = load_ensemble(folder, threads=settings.threads, how=settings.combine)
     for batch in _warming(loaded):
         loaded.score(batch)

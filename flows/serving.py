@@ -28,12 +28,24 @@ from store.connection import Connection
 from store.registered import EVERY_PLANT, ServingRow, StoredEnsemble, champion_of, champions_before, serving
 from store.registry import start_registry
 from store.registry_steps import Actor, known_ensemble
-from store.swaps import UNREACHABLE, Outcome, SwapAnswer, Worker, answer, answers, listen, note_worker, wait_for_change
+from store.swaps import (
+    UNREACHABLE,
+    Outcome,
+    SwapAnswer,
+    Worker,
+    answer,
+    answers,
+    listen,
+    note_worker,
+    wait_for_change,
+    workers,
+)
 
 log = structlog.get_logger("coilflow.models")
 
 _POLL_S = 3.0  # where no word of a change comes through, as behind some poolers
 _SLICE_S = 0.25  # until a stop is noticed
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _TRY_AGAIN_S = 60.0  # what was refused: its files may have been restored
 
 Place = tuple[str, Role]  # plant and role
@@ -104,13 +116,10 @@ class Serving:
         failures = []
         for version in dict.fromkeys((champion, *champions_before(connection, EVERY_PLANT))):
             stored = known_ensemble(connection, version or "")
-            try:
-                self._take(connection, _FIRST, stored, None)
-            except BundleError as error:
-                self._refuse(_FIRST, stored, error)
-                failures.append(error)
-            else:
+            error = self._taken(connection, _FIRST, stored, None)
+            if error is None:
                 break
+            failures.append(error)
         else:
             raise failures[0]
         self._follow(connection, rows)
@@ -169,10 +178,7 @@ class Serving:
             if self._served.get(place) == version or (refused and time.monotonic() < refused.again_s):
                 continue
             stored = known_ensemble(connection, version)
-            try:
-                self._take(connection, place, stored, champion_of(rows, place[0]))
-            except BundleError as error:
-                self._refuse(place, stored, error)
+            self._taken(connection, place, stored, champion_of(rows, place[0]))
         self._loaded = {version: self._loaded[version] for version in self._served.values()}
 
     def _end(self, connection: Connection, rows: Mapping[str, ServingRow], wanted: Mapping[Place, str]) -> None:
@@ -186,6 +192,21 @@ class Serving:
             back = champion_of(rows, plant)
             if role == "champion" and back is not None:
                 self._note(place, known_ensemble(connection, back), "swapped")
+
+    def _taken(
+        self, connection: Connection, place: Place, stored: StoredEnsemble, champion: str | None
+    ) -> Exception | None:
+        """As `_take`; what it is refused for, whatever that is: the other places must not wait for it."""
+        try:
+            self._take(connection, place, stored, champion)
+        except (TrialStoppedError, StoreError):  # nothing of the ensemble
+            raise
+        except Exception as error:
+            if not isinstance(error, BundleError):
+                log.exception("an ensemble could not be taken", ensemble=stored.version, plant=place[0], role=place[1])
+            self._refuse(place, stored, error)
+            return error
+        return None
 
     def _take(self, connection: Connection, place: Place, stored: StoredEnsemble, champion: str | None) -> None:
         """Load an ensemble, unless it is, and let it serve.
@@ -207,14 +228,21 @@ class Serving:
                 self._settings,
                 champion=known_ensemble(connection, beaten) if beaten not in (None, stored.version) else None,
                 limits=now.every_plant.champion.limits if now else None,
-                proven=not self._thread.is_alive()
-                and any(one.outcome == "swapped" for one in answers(connection, stored.version)),
+                proven=not self._thread.is_alive() and self._proven_here(connection, stored.version),
                 stop=self._stop,
+                beat=lambda: self._say_alive(connection),
             )
         self._served[place] = stored.version
-        self._refused.pop(place, None)
+        known = self._refused.get(place)
+        if known is not None and known.version == stored.version:  # else what the registry names is refused still
+            del self._refused[place]
         self._swap()
         self._note(place, stored, "swapped")
+
+    def _proven_here(self, connection: Connection, version: str) -> bool:
+        """Whether a worker of this machine serves it already, or did: another machine proves nothing for this one."""
+        here = {one.worker for one in workers(connection, since=_EVER) if one.host == self._host}
+        return any(one.outcome == "swapped" and one.worker in here for one in answers(connection, version))
 
     def _swap(self) -> None:
         """Replace what serves, in one assignment."""
@@ -230,11 +258,13 @@ class Serving:
         judges = shadow is not None and shadow != champion
         return Served(champion=self._loaded[champion], shadow=self._loaded[shadow] if judges and shadow else None)
 
-    def _refuse(self, place: Place, stored: StoredEnsemble, error: BundleError) -> None:
+    def _refuse(self, place: Place, stored: StoredEnsemble, error: Exception) -> None:
         known = self._refused.get(place)
         self._refused[place] = _Refusal(version=stored.version, again_s=time.monotonic() + _TRY_AGAIN_S)
         if known is None or known.version != stored.version:
-            reason = f"{UNREACHABLE}{error}" if isinstance(error, BundleAwayError) else str(error)
+            said = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
+            may_pass = isinstance(error, (BundleAwayError, OSError, MemoryError))  # those of the machine
+            reason = f"{UNREACHABLE}{said}" if may_pass else said
             self._note(place, stored, "refused", reason)
 
     def _note(self, place: Place, stored: StoredEnsemble, outcome: Outcome, reason: str = "") -> None:
@@ -262,6 +292,9 @@ class Serving:
             if given.outcome == "swapped":
                 log.info("an ensemble serves", ensemble=given.ensemble_version, plant=given.plant, role=given.role)
             self._unanswered.pop(0)
+        self._say_alive(connection)
+
+    def _say_alive(self, connection: Connection) -> None:
         seen = Worker(worker=self._worker, host=self._host, kind=self._kind, seen_at=datetime.now(UTC))
         note_worker(connection, seen)
 

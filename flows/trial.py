@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from schemas.settings import Settings
 
 _MOST_S = 600.0  # its processor time has a limit of its own
 _LOOK_S = 0.05
+_BEAT_S = 3.0
 _FAST_MS = 1.0  # a coil: no line makes a thousand a second
 _FREE = "give this machine more memory; it is tried again"
 _REMEDY = "do not serve it: train it again, or restore it from a good copy"
@@ -33,7 +35,13 @@ class Trial:
     champion_ms: float | None  # of the one that it would replace, in turn on the same machine
 
 
-def try_out(folder: Path, against: Path | None, settings: Settings, stop: threading.Event) -> Trial:
+def try_out(
+    folder: Path,
+    against: Path | None,
+    settings: Settings,
+    stop: threading.Event,
+    beat: Callable[[], None] | None = None,
+) -> Trial:
     """Load an ensemble, score its canaries and time it in a child process.
 
     Args:
@@ -42,6 +50,7 @@ def try_out(folder: Path, against: Path | None, settings: Settings, stop: thread
             where there is none.
         settings: threads, how members are combined, and `promotion.slowest`.
         stop: set where this process is to end.
+        beat: called every few seconds while it lasts; what it raises breaks the trial off.
 
     Raises:
         BundleAwayError: a file of it is not there, or its process was killed.
@@ -56,7 +65,7 @@ def try_out(folder: Path, against: Path | None, settings: Settings, stop: thread
     }
     command = [sys.executable, "-P", "-m", "flows.trial_process", orjson.dumps(asked).decode()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - ours
-        said = _wait(process, folder, stop)
+        said = _wait(process, folder, stop, beat)
     found = _read(said, process.returncode, folder)
     trial = Trial(off=found["off"], ms=found["ms"], champion_ms=found.get("champion_ms"))
     slower = trial.champion_ms is not None and trial.ms > settings.promotion.slowest * trial.champion_ms
@@ -69,12 +78,17 @@ def try_out(folder: Path, against: Path | None, settings: Settings, stop: thread
     return trial
 
 
-def _wait(process: "subprocess.Popen[bytes]", folder: Path, stop: threading.Event) -> bytes:
-    deadline = time.monotonic() + _MOST_S
+def _wait(
+    process: "subprocess.Popen[bytes]", folder: Path, stop: threading.Event, beat: Callable[[], None] | None
+) -> bytes:
+    deadline, next_beat = time.monotonic() + _MOST_S, time.monotonic()
     try:
         while process.poll() is None:
             if stop.wait(_LOOK_S):
                 raise TrialStoppedError
+            if beat is not None and time.monotonic() >= next_beat:
+                next_beat = time.monotonic() + _BEAT_S
+                beat()
             if time.monotonic() > deadline:
                 raise BundleError(f"{folder}: its trial was not over after {_MOST_S:.0f} s", remedy=_REMEDY)
         return process.stdout.read() if process.stdout else b""

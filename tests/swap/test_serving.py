@@ -1,7 +1,9 @@
 """What a worker serves follows the registry, and nothing broken ever serves."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from schemas.errors import BundleError, RegistryError
 from schemas.settings import Settings
 from store.connection import Connection
 from store.registered import ensemble, model_changes
-from store.registry import freeze, promote, rollback, shadow
-from store.swaps import answers, workers
+from store.registry import freeze, promote, register_ensemble, rollback, shadow
+from store.swaps import SwapAnswer, Worker, answer, answers, note_worker, workers
+from tests.models.coils import LIMITS
+from tests.registry.given import new_ensemble as registry_ensemble
 from tests.swap.given import (
     ANNA,
     JOB,
@@ -310,3 +314,75 @@ def test_an_ensemble_in_a_shared_store_is_copied_to_each_machine_and_a_damaged_c
         assert version_of(again) == ("e2", None)
     assert kept(there, "e2").read_bytes() == kept(here, "e2").read_bytes()
     assert (there.data_dir / "ensembles" / "e2" / "reference.json").read_text() == "{}"
+
+
+def test_a_fault_at_one_place_that_nobody_thought_of_stops_no_other(
+    start: Start, settings: Settings, connection: Connection, database: str, tmp_path: Path
+) -> None:
+    serving = start()
+    odd = "ü" * 200  # 400 bytes: no file system takes it as a name
+    register_ensemble(connection, registry_ensemble(odd, limits=LIMITS), ANNA)
+    registered(database, settings, write_version(tmp_path, "e2"))
+    promote(connection, odd, ANNA, plant="graz")
+    promote(connection, "e2", ANNA, plant="linz")
+    answered(connection, "e2")
+    assert version_of(serving, "linz") == ("e2", None)
+    assert version_of(serving, "graz") == ("e1", None)
+    [said] = answered(connection, odd)
+    assert (said.outcome, said.plant) == ("refused", "graz")
+    assert said.reason.startswith("unreachable: OSError: ")
+
+
+def test_a_worker_is_seen_while_it_tries_an_ensemble(
+    start: Start,
+    settings: Settings,
+    connection: Connection,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start()
+    registered(database, settings, write_version(tmp_path, "e2"))
+    site, begun, go_on = (tmp_path / name for name in ("site", "begun", "go_on"))
+    site.mkdir()
+    os.mkfifo(go_on)
+    (site / "sitecustomize.py").write_text(f"open({str(begun)!r}, 'w').close(); open({str(go_on)!r}).read()\n")
+    with monkeypatch.context() as changed:
+        changed.setenv("PYTHONPATH", str(site), prepend=":")
+        promote(connection, "e2", ANNA)
+        wait_until(begun.exists, 60.0)
+        under_way = datetime.now(UTC)
+        wait_until(lambda: workers(connection, since=under_way), 60.0)
+        assert answers(connection, "e2") == ()
+        go_on.write_text("")
+        [said] = answered(connection, "e2")
+    assert said.outcome == "swapped"
+
+
+def test_a_restart_on_a_damaged_champion_says_so_once(
+    start: Start, settings: Settings, connection: Connection, database: str, tmp_path: Path
+) -> None:
+    start("w1").stop()
+    registered(database, settings, write_version(tmp_path, "e2"), write_version(tmp_path, "e3"))
+    promote(connection, "e2", ANNA)
+    _truncate(settings)
+    again = start("w2")
+    promote(connection, "e3", ANNA, plant="linz")  # once it serves, the registry was looked at again
+    answered(connection, "e3")
+    assert version_of(again) == ("e3", None)
+    assert [(one.worker, one.outcome) for one in answers(connection, "e2")] == [("w2", "refused")]
+
+
+def test_what_serves_on_another_machine_is_tried_here_all_the_same(
+    start: Start, settings: Settings, connection: Connection, database: str, tmp_path: Path
+) -> None:
+    start("w1").stop()
+    registered(database, settings, write_version(tmp_path, "e2", off_by=0.01))  # on the other machine they fit
+    promote(connection, "e2", ANNA)
+    now = datetime.now(UTC)
+    note_worker(connection, Worker(worker="far", host="another machine", kind="kafka", seen_at=now))
+    said = SwapAnswer(
+        worker="far", plant="", ensemble_version="e2", role="champion", outcome="swapped", reason="", at=now
+    )
+    answer(connection, said, name="line", announce=())
+    assert version_of(start("w2")) == ("e1", None)
