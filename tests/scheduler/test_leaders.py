@@ -108,6 +108,22 @@ def test_nothing_of_an_earlier_epoch_is_stored(database: str, connection: Connec
     assert schedules(connection, now=NOON).keys() == {"write"}
 
 
+def test_an_epoch_is_not_given_up_while_a_job_stores_under_it(database: str, connection: Connection) -> None:
+    ledger(connection)
+    with leader_session(database) as session, connect(database) as job:
+        epoch = lead(session)
+        attempt_id = begun(connection, epoch)
+        session.execute("set lock_timeout = '200ms'")
+        with fenced(job, attempt_id):
+            job.execute("insert into ledger values ('write', now(), 1)")
+            with pytest.raises(StoreError):
+                resign(session, epoch)
+            assert rows(connection, "select * from coilflow.leaders where ended_at is not null") == []
+        resign(session, epoch)
+        with pytest.raises(NotLeaderError), fenced(job, attempt_id):
+            pass
+
+
 def test_a_take_over_ends_a_transaction_that_stands_still(database: str, connection: Connection) -> None:
     """A frozen owner's open transaction would hold the epoch's row for as long as it stands still."""
     ledger(connection)

@@ -49,7 +49,11 @@ where epoch = %(epoch)s and ended_at is null
 returning epoch;
 
 -- name: resign
-update coilflow.leaders set ended_at = clock_timestamp() where epoch = %(epoch)s and ended_at is null;
+-- `for update` waits for what a job has open under the epoch, which an update alone does not.
+with standing as (
+    select epoch from coilflow.leaders where epoch = %(epoch)s and ended_at is null for update
+)
+update coilflow.leaders as l set ended_at = clock_timestamp() from standing as s where l.epoch = s.epoch;
 
 -- name: leader
 -- The last leader; `leads` where its session holds the lock.
