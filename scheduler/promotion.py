@@ -21,6 +21,7 @@ from store.registry_steps import known_ensemble
 from store.training import (
     Pair,
     RetrainingState,
+    latest_outcomes,
     outcomes_of_ensemble,
     retrainings,
     shadow_pairs,
@@ -161,8 +162,8 @@ def _watch(case: Case) -> str:
     """The first coils of a new champion are watched, until all of them that were asked for have their labels."""
     settings, now, connection = case.context.settings, case.context.now, case.connection
     most, since = settings.promotion.watch_coils, _since(case, "promoted")
-    decided = outcomes_of_ensemble(connection, [case.version], case.scope, until=now, since=since)[:most]
-    before = outcomes_of_ensemble(connection, [case.found.parent], case.scope, until=since)[-most:]
+    decided = outcomes_of_ensemble(connection, [case.version], case.scope, until=now, since=since, most=most)
+    before = latest_outcomes(connection, case.found.parent, case.scope, until=since, most=most)
     gate = watch_gate(outcomes_of(decided), outcomes_of(before), settings.policy, settings.promotion)
     seen = {"watched": len(decided), "before": len(before)}
     said = refusals(connection, case.version, case.scope, "champion", since=since, now=now)

@@ -138,16 +138,38 @@ def spellings(version: str) -> list[str]:
 
 
 def outcomes_of_ensemble(
-    connection: Connection, versions: Sequence[str], scope: Scope, *, until: datetime, since: datetime | None = None
+    connection: Connection,
+    versions: Sequence[str],
+    scope: Scope,
+    *,
+    until: datetime,
+    since: datetime | None = None,
+    most: int | None = None,
 ) -> tuple[DecidedCoil, ...]:
     """Every coil that ensembles decided as champions, each by the verdict that counts, in the order of decision.
+
+    Args:
+        connection: on a database of this version.
+        versions: of the ensembles.
+        scope: whose coils.
+        until: decided until then.
+        since: decided from then on; None: from the first.
+        most: no more than the first so many; None: all.
 
     Raises:
         StoreError: the database refused.
     """
     named = [spelling for version in versions for spelling in spellings(version)]
-    parameters = {"versions": named, "since": since, "until": until, **scope.parameters()}
+    parameters = {"versions": named, "since": since, "until": until, "most": most, **scope.parameters()}
     return _many(connection, "outcomes_of_ensemble", DecidedCoil, parameters)
+
+
+def latest_outcomes(
+    connection: Connection, version: str, scope: Scope, *, until: datetime, most: int
+) -> tuple[DecidedCoil, ...]:
+    """The last coils that an ensemble decided until a moment, in the order of decision; raises StoreError."""
+    parameters = {"versions": spellings(version), "until": until, "most": most, **scope.parameters()}
+    return _many(connection, "latest_outcomes", DecidedCoil, parameters)[::-1]
 
 
 def judged_by(connection: Connection, scope: Scope, *, since: datetime, until: datetime) -> frozenset[str]:

@@ -1,5 +1,5 @@
 -- name: outcomes_of_ensemble
--- Every coil that an ensemble decided, in the order of decision; `others` have champions of their own.
+-- Every coil that an ensemble decided, or the first ones, in the order of decision; `others` have champions of their own.
 select
     verdict_id, called_nok, p_nok, coalesce(is_nok, false), label is not null,
     extract(epoch from labelled_at)::float8, review <> '{}', review_probability, verdict = 'UNDECIDED',
@@ -8,7 +8,20 @@ from coilflow.counted_verdicts
 where role = 'champion' and ensemble_version = any(%(versions)s) and decided_at <= %(until)s
   and (%(since)s::timestamptz is null or decided_at >= %(since)s)
   and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
-order by decided_at, verdict_id;
+order by decided_at, verdict_id
+limit %(most)s;
+
+-- name: latest_outcomes
+-- The last coils that an ensemble decided, the newest first.
+select
+    verdict_id, called_nok, p_nok, coalesce(is_nok, false), label is not null,
+    extract(epoch from labelled_at)::float8, review <> '{}', review_probability, verdict = 'UNDECIDED',
+    plant, champion_verdict, decided_at
+from coilflow.counted_verdicts
+where role = 'champion' and ensemble_version = any(%(versions)s) and decided_at <= %(until)s
+  and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
+order by decided_at desc, verdict_id desc
+limit %(most)s;
 
 -- name: judged_by
 -- Which ensembles gave a plant's verdicts in a time; `others` have champions of their own.
