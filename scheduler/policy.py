@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from scheduler.evidence import Check, Evidence, check_all
 from schemas.loop_settings import PolicySettings
 
@@ -41,18 +43,23 @@ def decide(evidence: Evidence, settings: PolicySettings, now: datetime) -> Decis
         cooled = max(now, evidence.last_attempt + timedelta(hours=settings.cooldown_h))
     holds = [] if enough else [f"{evaluated} coils evaluated, more than {settings.more_than_coils} wanted"]
     holds += _holds(evidence, settings, now, cooled)
+    why = (
+        *(sentence for check in checks for sentence in _says(check)),
+        *(f"a look was due, not more: {sentence}" for sentence in evidence.drift),
+        *holds,
+    )
     act = eligible and sure and not holds
     return Decision(
         act=act,
         eligible=eligible,
-        why=(
-            *(sentence for check in checks for sentence in _says(check)),
-            *(f"a look was due, not more: {sentence}" for sentence in evidence.drift),
-            *holds,
-        ),
+        why=why if _is_judged(evidence) else ("no coil that it decided has a label yet: nothing is known of it",),
         checks=checks,
         may_act_from=cooled,
     )
+
+
+def _is_judged(evidence: Evidence) -> bool:
+    return evidence.score.evaluated > 0 or not bool(np.isnan(evidence.outcomes.labelled_at).all())
 
 
 def _says(check: Check) -> list[str]:

@@ -217,5 +217,10 @@ def test_a_version_without_a_coil_is_left_alone_and_the_decision_says_so() -> No
     )
     decision = decide(_evidence(none), SETTINGS, NOW)
     assert (decision.act, decision.eligible) == (False, False)
-    assert "agreement: not established to be below 75.0%, at most 100.0% after 0 coils (alpha 0.2)" in decision.why
-    assert "0 coils evaluated, more than 10 wanted" in decision.why
+    assert decision.why == ("no coil that it decided has a label yet: nothing is known of it",)
+
+
+def test_a_version_of_whose_coils_nobody_spoke_is_told_in_one_line() -> None:
+    unspoken = dataclasses.replace(GOOD, labelled_at=np.full(600, np.nan))
+    decision = decide(_evidence(unspoken, frozen=True, drift=("linz drifted",)), SETTINGS, NOW)
+    assert (decision.act, len(decision.why)) == (False, 1)
