@@ -6,24 +6,11 @@ from datetime import UTC, datetime
 
 from flows.assess import Judged, JudgedCoil
 from flows.shadows import count_unstored
-from models.ensemble import Ensemble
 from schemas.errors import StoreError, StoreUnavailableError
 from schemas.settings import Settings
 from store.connection import Connection
 from store.deadletters import record_dead_letters
-from store.models import register_models
 from store.verdicts import Decided, Recorded, record_verdicts
-
-
-def register_members(connection: Connection, ensemble: Ensemble) -> None:
-    """Note the models that serve in the registry, the guard too; those known already stay as they are.
-
-    Raises:
-        StoreError: a version is registered with another manifest, or the database refused.
-    """
-    models = ensemble.members if ensemble.guard is None else (*ensemble.members, ensemble.guard)
-    manifests = [model.manifest for model in models]
-    register_models(connection, manifests, registered_at=datetime.now(UTC), state="champion")
 
 
 def record(

@@ -133,11 +133,6 @@ def upper_limit(right: BoolArray, weight: FloatArray, *, alpha: float, horizon: 
     return _least(right[start:], weight[start:], fine, alpha=alpha, horizon=horizon) / 1000
 
 
-def lower_limit(right: BoolArray, weight: FloatArray, *, alpha: float, horizon: int) -> float:
-    """Lower confidence limit of the mean, the mirror of `upper_limit`; no weight may be above 1."""
-    return 1 - upper_limit(~right, weight, alpha=alpha, horizon=horizon)
-
-
 def _least(right: BoolArray, weight: FloatArray, thousandths: IntArray, *, alpha: float, horizon: int) -> int:
     """The least of rising bounds that the mean is below, 1000 where it is below none; evidence rises with the bound."""
     _, evidence = advance(begin(), right, weight, bound=thousandths / 1000, horizon=horizon)

@@ -72,7 +72,7 @@ class ModelScore:
 
     @classmethod
     def from_row(cls, row: DictRow) -> "ModelScore":
-        """Read a row of query `newest_scores` or `score_history`."""
+        """Read a row of query `newest_scores`."""
         plain, weighted = row["plain"], row["weighted"]
         return cls(
             subject=Subject(kind=row["kind"], model=row["model"], version=row["version"], role=row["role"]),
@@ -146,17 +146,6 @@ def latest_scores(connection: Connection) -> tuple[ModelScore, ...]:
     """
     with store_errors("read the scores"):
         return tuple(ModelScore.from_row(row) for row in connection.execute(query("newest_scores")))
-
-
-def score_history(connection: Connection, subject: Subject, part: Slice) -> tuple[ModelScore, ...]:
-    """How a score went, oldest first: one for each change of its figures.
-
-    Raises:
-        StoreError: the database refused.
-    """
-    with store_errors(f"read the scores of {subject.model or 'ensemble'} {subject.version}"):
-        rows = connection.execute(query("score_history"), _key(subject, part)).fetchall()
-    return tuple(ModelScore.from_row(row) for row in rows)
 
 
 def store_scores(connection: Connection, scores: Sequence[ModelScore]) -> None:

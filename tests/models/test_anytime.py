@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.anytime import EVERY, advance, begin, below, lower_limit, upper_limit
+from models.anytime import EVERY, advance, begin, below, upper_limit
 from schemas.coils import BoolArray, FloatArray
 
 HORIZON = 600
@@ -123,7 +123,7 @@ def test_a_finding_is_an_upper_limit_below_the_bound(right: BoolArray, bound: fl
 def test_limits_hold_the_mean_at_all_times_and_close_in_on_it() -> None:
     ones, missed, widths = np.ones(HORIZON), 0, []
     for right in _runs(0.7, runs=60, seed=3):
-        low = lower_limit(right, ones, alpha=0.05, horizon=HORIZON)  # already the extreme over all times
+        low = 1 - upper_limit(~right, ones, alpha=0.05, horizon=HORIZON)  # already the extreme over all times
         high = upper_limit(right, ones, alpha=0.05, horizon=HORIZON)
         missed += not low <= 0.7 <= high
         widths.append(high - low)
@@ -159,7 +159,6 @@ def test_nothing_is_known_of_no_outcomes() -> None:
     none = np.empty(0)
     assert below(none.astype(bool), none, bound=0.75, alpha=0.2, horizon=HORIZON) is None
     assert upper_limit(none.astype(bool), none, alpha=0.2, horizon=HORIZON) == 1.0
-    assert lower_limit(none.astype(bool), none, alpha=0.2, horizon=HORIZON) == 0.0
 
 
 def test_endless_wrong_outcomes_do_not_overflow() -> None:

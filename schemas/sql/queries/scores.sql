@@ -69,15 +69,6 @@ from coilflow.model_scores
 where newest
 order by kind, model, version, role, slice_kind <> 'all', slice_kind, slice;
 
--- name: score_history
-select
-    kind, model, version, role, slice_kind, slice, computed_at, window_from, assessed, assessed_from, assessed_to,
-    tp, fp, fn, tn, plain, weighted
-from coilflow.model_scores
-where kind = %(kind)s and model = %(model)s and version = %(version)s and role = %(role)s
-  and slice_kind = %(slice_kind)s and slice = %(slice)s
-order by score_id;
-
 -- name: retire_scores
 update coilflow.model_scores as s
 set newest = false
