@@ -226,6 +226,7 @@ def _promote(connection: Connection, version: str, plant: str, actor: Actor) -> 
         _refuse_unfit(connection, found, plant, champion, verb="be promoted")
     else:
         _refuse_state(found, plant, verb="be promoted")
+        _refuse_limits(connection, found, verb="be promoted")
     before = {"champion": own.champion if own else None, "shadow": own.shadow if own else None}
     _serve(connection, plant, version, None if before["shadow"] == version else before["shadow"], actor)
     _end_shadows(connection, version, actor)
@@ -248,13 +249,20 @@ def _refuse_unfit(connection: Connection, found: StoredEnsemble, plant: str, cha
     if champion == found.version:
         raise RegistryError(f"ensemble {found.version} is the champion of {_of(plant)} already", remedy=LIST)
     _refuse_state(found, plant, verb=verb)
-    limits = known_ensemble(connection, champion).limits_version
-    if found.limits_version != limits:
-        raise RegistryError(
-            f"ensemble {found.version} cannot {verb}: its limits are {found.limits_version}, those of the champion "
-            f"{champion} are {limits}",
-            remedy="train a successor with the champion's limits",
-        )
+    _refuse_limits(connection, found, verb=verb)
+
+
+def _refuse_limits(connection: Connection, found: StoredEnsemble, *, verb: str) -> None:
+    """What serves has the same limits at every plant, in whatever order it came to serve."""
+    champions = [row.champion for row in serving(connection).values() if row.champion is not None]
+    for champion in champions:
+        limits = known_ensemble(connection, champion).limits_version
+        if found.limits_version != limits:
+            raise RegistryError(
+                f"ensemble {found.version} cannot {verb}: its limits are {found.limits_version}, those of the champion "
+                f"{champion} are {limits}",
+                remedy="train a successor with the champion's limits",
+            )
 
 
 def _refuse_state(found: StoredEnsemble, plant: str, *, verb: str) -> None:

@@ -371,3 +371,12 @@ def test_a_rollback_to_a_version_passes_over_those_between_for_good(connection: 
     assert caught.value.remedy == "give one of e2, e1"
     assert rollback(connection, ANNA, to="e1") == "e1"
     assert champions_before(connection, "") == ()
+
+
+def test_every_plant_is_served_with_the_same_limits_whatever_was_promoted_first(connection: Connection) -> None:
+    register_ensemble(connection, new_ensemble("other", limits=Limits(low=-50.0, high=50.0)), ANNA)
+    promote(connection, "other", ANNA, plant="linz")
+    before = everything(connection)
+    with pytest.raises(RegistryError, match=r"e1 cannot be promoted: its limits are .* of the champion other are"):
+        start_registry(connection, new_ensemble("e1"), ANNA)
+    assert everything(connection) == before
