@@ -15,13 +15,18 @@ from rich.table import Table
 from rich.text import Text
 
 from console.output import out
+from flows.champions import champions
 from flows.mapping import field_names, mapping_of
 from flows.serving import serving_ensemble
+from models.ensemble import Ensemble, load_ensemble
 from processors.check_events import check_events
 from schemas.errors import BrokerError, CoilflowError, StoreError, UsageError
 from schemas.settings import SETTINGS_FILE, Settings, load_settings
 from store.connection import connect, describe
+from store.leadership import last_leader
+from store.registered import StoredEnsemble
 
+_HEAD = ("onnx", "scipy", "sklearn", "threadpoolctl")  # libraries of the extra `retrain`
 Check = tuple[str, Callable[[Settings], str]]
 
 
@@ -130,7 +135,30 @@ def _data_folder(settings: Settings) -> str:
 
 
 def _ensemble(settings: Settings) -> str:
-    ensemble = serving_ensemble(settings)
+    registered = _champions(settings)
+    if not registered:
+        return _verified(serving_ensemble(settings)) + "; of the settings, for the registry has none"
+    from flows.bundle_store import local_copy  # noqa: PLC0415 - other commands start faster without
+
+    told = []
+    for plant, stored in sorted(registered.items()):
+        folder = local_copy(stored, settings)
+        ensemble = load_ensemble(folder, threads=settings.threads, how=settings.combine)
+        told.append(f"{plant or 'every plant'}: {_verified(ensemble)}")
+    return "\n".join(told)
+
+
+def _champions(settings: Settings) -> dict[str, StoredEnsemble]:
+    if settings.database_dsn is None:
+        return {}
+    try:
+        with connect(settings.database_dsn) as connection:
+            return champions(connection)
+    except StoreError:  # the line of the database tells it
+        return {}
+
+
+def _verified(ensemble: Ensemble) -> str:
     worst = max(ensemble.verify().values())
     return f"{ensemble.version}: {len(ensemble.members)} members, digests right, canaries off by {worst:.1e} at most"
 
@@ -172,10 +200,33 @@ def _kafka(settings: Settings) -> str:
     return f"{where}: {len(members)} broker{'s' * (len(members) != 1)} of version {said}, topics right"
 
 
-def _training(_: Settings) -> str:
-    if find_spec("torch") is None:
-        return "torch is not installed: this machine serves, it cannot train"
-    return f"torch {version('torch')}"
+def _scheduler(settings: Settings) -> str:
+    if settings.database_dsn is None:
+        return "not looked at: the database is embedded"
+    with connect(settings.database_dsn) as connection:
+        leader = last_leader(connection)
+    if leader is None:
+        return "none has ever led: no job runs by itself"
+    if leader.leads:
+        return f"{leader.holder} leads since {leader.began_at.astimezone():%Y-%m-%d %H:%M}"
+    if leader.ended_at is not None:
+        return f"none leads since {leader.ended_at.astimezone():%Y-%m-%d %H:%M}, when {leader.holder} resigned"
+    raise StoreError(
+        f"none leads: {leader.holder} has been silent since {leader.heartbeat_at.astimezone():%Y-%m-%d %H:%M}",
+        remedy="start coilflow scheduler run, better on two machines",
+    )
+
+
+def _training(settings: Settings) -> str:
+    how = settings.retrain.how
+    needs = _HEAD if how == "head" else (*_HEAD, "torch")
+    missing = [library for library in needs if find_spec(library) is None]
+    torch = "torch is not installed" if find_spec("torch") is None else f"torch {version('torch')}"
+    if missing:
+        extra = "retrain" if how == "head" else "train"
+        lacks = f"lacks {', '.join(missing)}: pip install 'coilflow[{extra}]'"
+        return f"{torch}; retraining (retrain.how = {how}) cannot run here, which {lacks}"
+    return f"{torch}; retraining (retrain.how = {how}) can run here"
 
 
 _CHECKS: tuple[Check, ...] = (
@@ -186,5 +237,6 @@ _CHECKS: tuple[Check, ...] = (
     ("ensemble", _ensemble),
     ("database", _database),
     ("Kafka", _kafka),
+    ("scheduler", _scheduler),
     ("training", _training),
 )

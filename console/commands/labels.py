@@ -128,16 +128,15 @@ def twins(
     as_json: JsonOption = False,
 ) -> int:
     """List NOK coils that look nearly the same as an OK coil, the nearest first; exit 1 where there are none."""
+    from flows.champions import limits_that_serve  # noqa: PLC0415
     from flows.labelled import labelled_matrices  # noqa: PLC0415
-    from flows.serving import serving_ensemble  # noqa: PLC0415
     from processors.agreement import twins as find_twins  # noqa: PLC0415
 
     settings = load_settings()
-    limits = serving_ensemble(settings).limits
     with command_database(settings) as connection:
         now = datetime.now(UTC)
         labels = list_labels(connection, plant=plant, since=moment(since, now=now), disputed=False, most=coils)
-        known = labelled_matrices(connection, labels, limits)
+        known = labelled_matrices(connection, labels, limits_that_serve(connection, settings, plant))
     err.print(f"{len(known.keys)} labelled coils compared, {int(known.is_nok.sum())} of them NOK")
     nok, ok = ([i for i, is_nok in enumerate(known.is_nok.tolist()) if is_nok is wanted] for wanted in (True, False))
     found = find_twins(known.matrix[nok], known.matrix[ok], most_distance=distance, most=limit)

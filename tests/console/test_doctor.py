@@ -8,6 +8,7 @@ import pytest
 import schemas
 from flows.kafka.local_broker import free_port
 from tests.console.conftest import Coilflow
+from tests.swap.given import write_version
 
 EXAMPLES = Path(schemas.__file__).parent / "examples"
 
@@ -119,3 +120,34 @@ def test_each_wrong_event_of_a_file_is_named_by_its_line(coilflow: Coilflow, pla
 
 def test_an_event_file_that_is_not_there_is_wrong_use(coilflow: Coilflow) -> None:
     assert coilflow("doctor", "--event", "nowhere.json").code == 2
+
+
+def test_it_looks_at_what_the_registry_says_serves(
+    coilflow: Coilflow, database: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
+    monkeypatch.setenv("COLUMNS", "240")
+    assert "of the settings, for the registry has none" in said(coilflow("doctor").out)
+    assert coilflow("models", "register", write_version(place, "v7")).code == 0
+    assert coilflow("models", "promote", "v7").code == 0
+    ran = coilflow("doctor")
+    assert (ran.code, "every plant: v7: 1 members, digests right" in said(ran.out)) == (0, True)
+    (place / "data" / "ensembles" / "v7" / "mean-v7" / "model.onnx").write_bytes(b"x")
+    assert coilflow("doctor").code == 1
+
+
+def test_it_says_who_leads_and_whether_retraining_can_run_here(
+    coilflow: Coilflow, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
+    monkeypatch.setenv("COLUMNS", "240")
+    told = said(coilflow("doctor").out)
+    assert "none has ever led: no job runs by itself" in told
+    assert "retraining (retrain.how = head) can run here" in told
+    assert coilflow("scheduler", "once", "housekeeping").code == 0
+    assert "none leads since " in said(coilflow("doctor").out)
+
+
+def said(table: str) -> str:
+    """What stands in a table's cells, whatever lines they are broken into."""
+    return " ".join(table.replace("│", " ").split())

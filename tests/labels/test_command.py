@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from schemas.coils import CoilKey
 from store.connection import Connection
 from store.feedback import record_feedback
@@ -90,7 +92,7 @@ def test_a_superseded_verdict_asks_for_nothing(command: Command, connection: Con
 
 
 def test_twins_with_opposite_labels_are_listed(
-    command: Command, connection: Connection, database: str, tmp_path: Path
+    command: Command, connection: Connection, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command("simulate", "--coils", 6, "--out", tmp_path / "shift", "--seed", 1).code == 0
     ran = command("assess", tmp_path / "shift", "--store", database)
@@ -103,6 +105,8 @@ def test_twins_with_opposite_labels_are_listed(
     [pair] = command("labels", "twins", "--distance", 9, "--json").objects
     assert (pair["nok"]["coil_id"], pair["twins"]) == (one, len(others))
     assert command("labels", "twins", "--plant", "elsewhere").code == 1
+    monkeypatch.setenv("COILFLOW_ENSEMBLE", str(tmp_path / "away"))  # the registry says what serves
+    assert command("labels", "twins", "--distance", 9).code == 0
 
 
 def test_a_coil_of_another_plant_is_refused_until_the_plant_is_named(command: Command, connection: Connection) -> None:
