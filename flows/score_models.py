@@ -54,24 +54,52 @@ def score_models(connection: Connection, settings: Settings, now: datetime) -> t
     Raises:
         StoreError: the database refused; nothing is stored then.
     """
-    after = now - timedelta(days=settings.score.window_days)
     with connection.transaction():
         lock_scores(connection)
-        assessed = assessed_coils(connection, after=after, until=now)
-        # Feedback that waits longer for its coil becomes a dead letter.
-        heard_after = after - timedelta(days=settings.review.orphan_days)
-        coils = counted_coils(connection, after=after, until=now, heard_after=heard_after)
-        found = _scores(coils, counted_votes(connection, [coil.verdict_id for coil in coils]))
+        return keep_scores(connection, reckon_scores(connection, settings, now))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reckoned:
+    """The scores of a window, not stored yet."""
+
+    after: datetime
+    now: datetime
+    assessed: Mapping[Subject, Assessed]
+    found: Mapping[tuple[Subject, Slice], Score]
+
+
+def reckon_scores(connection: Connection, settings: Settings, now: datetime) -> Reckoned:
+    """Reckon what `score_models` stores; this takes long where there are many coils. Raises StoreError."""
+    after = now - timedelta(days=settings.score.window_days)
+    assessed = assessed_coils(connection, after=after, until=now)
+    # Feedback that waits longer for its coil becomes a dead letter.
+    heard_after = after - timedelta(days=settings.review.orphan_days)
+    coils = counted_coils(connection, after=after, until=now, heard_after=heard_after)
+    found = _scores(coils, counted_votes(connection, [coil.verdict_id for coil in coils]))
+    return Reckoned(after=after, now=now, assessed=assessed, found=found)
+
+
+def keep_scores(connection: Connection, reckoned: Reckoned) -> tuple[ModelScore, ...]:
+    """Store what changed of the scores, in one transaction; returns that, raises StoreError."""
+    found = reckoned.found
+    with connection.transaction():
+        lock_scores(connection)
         before = {(one.subject, one.slice): one for one in latest_scores(connection)}
-        silent = {(subject, ALL) for subject in assessed}  # judged coils of which nobody said anything
+        silent = {(subject, ALL) for subject in reckoned.assessed}  # judged coils of which nobody said anything
         changed, standing = [], []
         for subject, part in sorted({*found, *before, *silent}):
             new, old = found.get((subject, part), _EMPTY), before.get((subject, part))
-            judged = assessed.get(subject, _NOTHING) if part == ALL else _NOTHING
+            judged = reckoned.assessed.get(subject, _NOTHING) if part == ALL else _NOTHING
             if old is None or not same_figures(new, old.score):
                 changed.append(
                     ModelScore(
-                        subject=subject, slice=part, computed_at=now, window_from=after, assessed=judged, score=new
+                        subject=subject,
+                        slice=part,
+                        computed_at=reckoned.now,
+                        window_from=reckoned.after,
+                        assessed=judged,
+                        score=new,
                     )
                 )
             elif judged != old.assessed:

@@ -4,7 +4,7 @@ A score that changed may be a version that slips: the policy looks at once, tell
 where a successor is due, which else would wait for its day.
 """
 
-from flows.score_models import score_models
+from flows.score_models import keep_scores, reckon_scores
 from scheduler.deciding import About, decide_all, each, evidence_of
 from scheduler.gather import gather, scopes
 from scheduler.jobs import JobContext
@@ -26,8 +26,10 @@ def score(context: JobContext) -> str:
         StoreError: the database refused.
     """
     with connect(context.dsn) as connection:
+        # Not within the fence: a transaction that stands still there is ended, and a take-over would wait for it.
+        reckoned = reckon_scores(connection, context.settings, context.now)
         with fenced(connection, context.attempt_id):
-            changed = score_models(connection, context.settings, context.now)
+            changed = keep_scores(connection, reckoned)
         slipped = _look(connection, context) if changed else ()
     return f"{len(changed)} scores changed" + (f"; slipped: {', '.join(slipped)}" if slipped else "")
 

@@ -1,18 +1,20 @@
 """The jobs that are built in: housekeeping and the watch over feedback."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from scheduler.once import run_once
 from scheduler.registry import registered_jobs
 from schemas.settings import Settings
 from store.alarms import open_alarms
-from store.connection import Connection
+from store.connection import Connection, connect
 from store.feedback import Feedback, record_feedback
 from store.schedule import PastFire
 from store.verdicts import record_verdicts
 from tests.scheduler.given import NOON, rows
 from tests.store.given import KAFKA, decided, key_of
+from tests.waiting import wait_until
 
 DAY = timedelta(days=1)
 
@@ -91,6 +93,22 @@ def test_too_few_labels_to_score_a_model_are_an_alarm(database: str, connection:
     [alarm] = open_alarms(connection)
     assert (alarm.kind, alarm.subject) == ("few_labels", "linz")
     assert "of 30 coils of linz in 30 days 10 have a label" in alarm.text
+    assert "no score of its models leads to a retraining until more than 10 do" in alarm.text
     said(connection, "10", at=NOON)
     run(database, "alarm_watch", NOON + timedelta(minutes=15))
     assert open_alarms(connection) == ()
+
+
+def test_scores_are_reckoned_before_the_fence_so_that_nobody_waits_for_them(
+    database: str, connection: Connection
+) -> None:
+    judge(connection, "1", at=NOON)
+    blocked = "select pid from pg_stat_activity where wait_event_type = 'Lock' and application_name like 'coilflow%'"
+    with ThreadPoolExecutor(1) as threads:
+        with connect(database) as slow, slow.transaction():
+            slow.execute("lock table coilflow.verdicts in access exclusive mode")
+            ran = threads.submit(run, database, "score", NOON + DAY)
+            wait_until(lambda: rows(connection, blocked))
+            with connection.transaction():
+                assert len(rows(connection, "select * from coilflow.leaders where ended_at is null for update nowait"))
+        assert ran.result().outcome == "committed"
