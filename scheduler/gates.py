@@ -109,7 +109,7 @@ def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, pro
         outcomes: of the first `promotion.watch_coils` coils of the new champion, in the order of decision.
         before: of the last as many of the champion before.
         policy: how labels come, and bounds.
-        promotion: alpha.
+        promotion: alpha, and the watched coils, which are the horizon of every look.
     """
     feedback, alpha = policy.feedback, promotion.alpha / 3
     looks = (
@@ -123,7 +123,7 @@ def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, pro
         bound = otherwise if least is None else least
         if not 0 < bound < 1 or not len(stream.right):
             continue
-        found = below(stream.right, stream.weight, bound=bound, alpha=alpha, horizon=len(stream.right))
+        found = below(stream.right, stream.weight, bound=bound, alpha=alpha, horizon=promotion.watch_coils)
         if found is not None:
             shown = 1 - bound if figure == "false alarms" else bound
             side = "above" if figure == "false alarms" else "below"

@@ -137,3 +137,15 @@ def test_swapping_the_two_models_turns_the_difference_round(coils: list[tuple[bo
     assert there.difference == pytest.approx(-back.difference)
     assert there.p_value == back.p_value
     assert (there.champion, there.successor) == (back.successor, back.champion)
+
+
+@pytest.mark.parametrize("seed", [3, 17, 36, 50])
+def test_what_one_look_at_a_new_champion_finds_no_later_look_takes_back(seed: int) -> None:
+    """Looks are many: were each to bet anew on as many coils as it has, they would find too much between them."""
+    policy = PolicySettings(least_agreement=0.9)
+    nobody = outcomes(np.zeros(0, dtype=np.bool_), is_nok=np.zeros(0, dtype=np.bool_))  # so that 90% is the bound
+    agrees, is_nok = np.random.default_rng(seed).random(60) < 0.6, np.zeros(60, dtype=np.bool_)
+    agrees[25:] = True
+    looks = (outcomes(agrees[:coils], is_nok=is_nok[:coils]) for coils in range(1, 61))
+    ways = [watch_gate(look, nobody, policy, PROMOTION).way for look in looks]
+    assert ways == sorted(ways), "pass until it is found, reject from then on"
