@@ -31,7 +31,7 @@ def alarm_watch(context: JobContext) -> str:
         }
         few = {
             one.plant: f"of {one.judged} coils of {one.plant} in {window_days:g} days {one.labelled} have a label; "
-            f"its models are scored from more than {least} on"
+            f"no score of its models leads to a retraining until more than {least} do"
             for one in labelled
             if one.judged > least >= one.labelled and one.plant not in quiet
         }
