@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from store.connection import Connection, connect
 from store.feedback import Feedback, record_feedback
-from store.schedules import pause_job
+from store.schedule import fires_to_run
+from store.schedules import pause_job, resume_job
 from tests.scheduler.given import NOON, Clock, behind, job, ledger, rows, running
 from tests.store.given import key_of
 from tests.waiting import wait_until
@@ -49,3 +50,19 @@ def test_nothing_is_asked_for_where_no_scheduler_ever_ran_or_the_job_is_paused(
     say(database, "2")
     assert not rows(connection, WAITS)
     assert len(rows(connection, "select from coilflow.feedback")) == 2
+
+
+def test_what_waits_when_a_job_is_paused_waits_until_it_is_resumed(database: str, connection: Connection) -> None:
+    behind(database, NEVER, 1)
+    say(database, "1")
+    later = NOON + timedelta(minutes=1)
+    pause_job(connection, "score", cron="0 0 29 2 *", who="anna", why=None, now=NOON)
+    assert not fires_to_run(connection, ["score"], now=later)
+    resume_job(connection, "score", now=later)
+    assert fires_to_run(connection, ["score"], now=later).keys() == {"score"}
+
+
+def test_words_by_a_clock_that_is_ahead_hold_nothing_up(database: str, connection: Connection) -> None:
+    behind(database, NEVER, 1)
+    say(database, "1", at=NOON + timedelta(days=400))
+    assert fires_to_run(connection, ["score"], now=NOON).keys() == {"score"}

@@ -87,13 +87,21 @@ on conflict (job, fire_at) do nothing
 returning fire_id;
 
 -- name: fires_to_run
--- The oldest of each job that nothing holds back; a paused job runs only what a person asks for.
+-- The oldest of each job that nothing holds back; a paused job runs only what a person asks for. What was asked for by a
+-- clock that was ahead waits for no more.
 select distinct on (f.job) f.fire_id, f.job, f.fire_at, f.state, f.attempts, f.failures
 from coilflow.fires as f
 left join coilflow.schedules as s using (job)
 where f.state in ('due', 'begun') and f.job = any(%(jobs)s::text[])
-  and (f.next_attempt_at is null or f.next_attempt_at <= %(now)s)
-  and (f.requested_by is not null or (s.paused_at is null and f.fire_at <= %(now)s))
+  and (
+      f.next_attempt_at is null or f.next_attempt_at <= %(now)s
+      or (f.attempts = 0 and f.recorded_at > %(now)s::timestamptz + interval '1 minute')
+  )
+  and case
+      when f.requested_by is null then s.paused_at is null and f.fire_at <= %(now)s
+      when f.requested_by in ('feedback', 'drift', 'policy') then s.paused_at is null
+      else true
+  end
 order by f.job, f.fire_at;
 
 -- name: fire
