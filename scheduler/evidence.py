@@ -41,6 +41,7 @@ class Outcomes:
     is_nok: BoolArray  # the label; means nothing where there is none
     labelled_at: FloatArray  # s since any moment; NaN: no label yet, or disputed
     review_probability: FloatArray  # with which a review was asked for, (0, 1]; NaN: none was
+    least_probability: float = 1.0  # of a review of a coil that it calls NOK; below 1 of a member, which may be alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,11 +112,16 @@ def false_alarm_stream(outcomes: Outcomes, feedback: str) -> Stream:
 
 
 def recall_stream(outcomes: Outcomes, feedback: str) -> Stream:
-    """Right where a coil labelled NOK was called NOK; of one run, arrays [N]."""
+    """Right where a coil labelled NOK was called NOK; of one run, arrays [N].
+
+    What an ensemble calls NOK is looked at. What one of its members alone calls NOK is seen no oftener than what it
+    misses: both stand for 1 / probability, and to keep weights of right ones within 1, all count for the least of it.
+    """
     nok = ~np.isnan(outcomes.labelled_at) & outcomes.is_nok
     if feedback == "regardless":
         return _labelled_only(Stream(right=outcomes.called_nok, weight=np.ones(nok.shape)), outcomes, nok)
-    weight = np.where(outcomes.called_nok, 1.0, 1 / outcomes.review_probability)
+    surely = outcomes.called_nok & (outcomes.least_probability == 1)
+    weight = outcomes.least_probability / np.where(surely, 1.0, outcomes.review_probability)
     return _labelled_only(Stream(right=outcomes.called_nok, weight=weight), outcomes, nok & ~np.isnan(weight))
 
 

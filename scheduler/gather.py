@@ -1,7 +1,7 @@
 """What the database knows of serving versions, as the policy looks at it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -79,7 +79,9 @@ def gather(connection: Connection, scope: Scope, champion: str, settings: Settin
     for member in stored.members:
         versions = ensembles_of_member(connection, member.model, member.version)
         judged = own if versions == (champion,) else outcomes_of_ensemble(connection, versions, scope, until=now)
-        members[member] = evidence(_as_member(connection, member, judged))
+        found = evidence(_as_member(connection, member, judged))
+        least = min((coil.probability for coil in judged if coil.probability), default=1.0)
+        members[member] = replace(found, outcomes=replace(found.outcomes, least_probability=least))
     return Gathered(scope=scope, champion=stored, coils=coils, ensemble=evidence(own), members=members)
 
 

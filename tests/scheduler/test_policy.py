@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.evidence import Check, Evidence, Outcomes, Score, check_all
+from models.anytime import below
+from scheduler.evidence import Check, Evidence, Outcomes, Score, check_all, recall_stream
 from scheduler.policy import decide
 from schemas.loop_settings import PolicySettings
 
@@ -224,3 +225,23 @@ def test_a_version_of_whose_coils_nobody_spoke_is_told_in_one_line() -> None:
     unspoken = dataclasses.replace(GOOD, labelled_at=np.full(600, np.nan))
     decision = decide(_evidence(unspoken, frozen=True, drift=("linz drifted",)), SETTINGS, NOW)
     assert (decision.act, len(decision.why)) == (False, 1)
+
+
+def test_a_member_that_catches_what_the_ensemble_misses_is_not_found_wanting_for_it() -> None:
+    """Its recall is 70%; what it alone catches is seen in 2% of coils, as is what nobody catches."""
+    rng, draw, found = np.random.default_rng(2), 0.02, 0
+    for _ in range(60):
+        kind = rng.choice(4, size=2400, p=[0.45, 0.17, 0.25, 0.13])  # both, the ensemble, the member, nobody
+        by_ensemble = kind <= 1
+        seen = by_ensemble | (rng.random(kind.size) < draw)
+        member = Outcomes(
+            called_nok=(kind[seen] == 0) | (kind[seen] == 2),
+            is_nok=np.ones(seen.sum(), dtype=np.bool_),
+            labelled_at=np.arange(seen.sum(), dtype=np.float64),
+            review_probability=np.where(by_ensemble[seen], 1.0, draw),
+            least_probability=draw,
+        )
+        stream = recall_stream(member, "alarms")
+        assert stream.weight[stream.right].max() <= 1
+        found += below(stream.right, stream.weight, bound=0.6, alpha=0.1, horizon=2400) is not None
+    assert found / 60 <= 0.1
