@@ -94,7 +94,6 @@ def test_too_few_labels_to_score_a_model_are_an_alarm(database: str, connection:
     assert (alarm.kind, alarm.subject) == ("few_labels", "linz")
     assert "of 30 coils of linz in 30 days 10 have a label" in alarm.text
     assert "no score of its models leads to a retraining until more than 10 do" in alarm.text
-    assert "no score of its models leads to a retraining until more than 10 do" in alarm.text
     said(connection, "10", at=NOON)
     run(database, "alarm_watch", NOON + timedelta(minutes=15))
     assert open_alarms(connection) == ()
