@@ -117,11 +117,11 @@ def test_what_holds_a_bad_version_s_successor_back_is_said(changed: dict[str, ob
 
 
 def test_the_cooldown_holds_back_until_it_is_over_and_says_until_when() -> None:
-    attempt = NOW - timedelta(hours=23)
+    attempt = NOW - timedelta(hours=23, microseconds=7)
     held = decide(_evidence(BAD, last_attempt=attempt), SETTINGS, NOW)
     assert not held.act
     assert held.may_act_from == attempt + timedelta(hours=24)
-    assert any(str(held.may_act_from) in why for why in held.why)
+    assert any(f"may be from {held.may_act_from:%Y-%m-%d %H:%M} UTC on" in why for why in held.why)
     assert decide(_evidence(BAD, last_attempt=attempt), SETTINGS, held.may_act_from).act
 
 
@@ -243,5 +243,5 @@ def test_a_member_that_catches_what_the_ensemble_misses_is_not_found_wanting_for
         )
         stream = recall_stream(member, "alarms")
         assert stream.weight[stream.right].max() <= 1
-        found += below(stream.right, stream.weight, bound=0.6, alpha=0.1, horizon=2400) is not None
+        found += below(stream.right, stream.weight, bound=0.65, alpha=0.1, horizon=2400) is not None
     assert found / 60 <= 0.1
