@@ -85,8 +85,9 @@ def _holds(evidence: Evidence, settings: PolicySettings, now: datetime, cooled: 
         holds.append("automatic change is frozen")
     if evidence.pending is not None:
         holds.append(f"successor {evidence.pending} is on its way")
-    if cooled > now:
-        holds.append(f"the last attempt was {evidence.last_attempt}, the next may be from {cooled} on")
+    if cooled > now and evidence.last_attempt is not None:
+        last, until = (f"{at:%Y-%m-%d %H:%M %Z}" for at in (evidence.last_attempt, cooled))
+        holds.append(f"the last attempt was {last}, the next may be from {until} on")
     wanted = (
         ("labelled coils to learn from", evidence.labelled, settings.least_labelled),
         ("of them NOK", evidence.labelled_nok, settings.least_labelled_nok),
