@@ -132,8 +132,12 @@ def slip_table(runs: int) -> None:
             line(runs, coils, nok=0.01, recall=RECALL, false_alarms=(1 - accuracy - 0.003) / 0.99, draw=DRAW, rng=rng)
             for coils, accuracy in ((slip, 0.9), (POLICY.horizon_coils - slip, 0.6))
         ]
-        names = ("called_nok", "is_nok", "labelled_at", "review_probability")
-        joined = Outcomes(**{name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names})
+        joined = Outcomes(
+            called_nok=np.concatenate([part.called_nok for part in parts], axis=1),
+            is_nok=np.concatenate([part.is_nok for part in parts], axis=1),
+            labelled_at=np.concatenate([part.labelled_at for part in parts], axis=1),
+            review_probability=np.concatenate([part.review_probability for part in parts], axis=1),
+        )
         _, soonest = policy(joined)
         true = (soonest.coils != NEVER) & (soonest.coils > slip)
         false = (soonest.coils <= slip).mean()

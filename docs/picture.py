@@ -4,6 +4,7 @@ from pathlib import Path
 
 from console.pictures import draw_coil
 from flows.assess import assess
+from flows.served import only
 from flows.sources.source import ReadingsSource
 from models.ensemble import load_ensemble
 from plant.line import simulate
@@ -22,7 +23,7 @@ def main() -> None:
         read=lambda: (assemble(block.rows, block.headers) for block in simulate(_COILS, seed=5, line=TRAINING)),
     )
     ensemble = load_ensemble(None, threads=1)
-    judged = assess(source, ensemble, Settings(), records=False)
+    judged = assess(source, only(ensemble), Settings(), records=False)
     nok = [coil for batch in judged for coil in batch.coils if coil.verdict.label is Label.NOK and coil.truth == "NOK"]
     worst = max(nok, key=lambda coil: coil.verdict.p_nok)
     draw_coil(worst, Path(__file__).parent / "pictures" / "coil.png", ensemble.limits)

@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     plant: str = "default"  # plant of coils whose source names none
     database_dsn: str | None = None  # PostgreSQL to write to; None: the embedded one
     ensemble: Path | None = None  # folder of an ensemble; None: the shipped one
-    ensembles_uri: str | None = None  # where all machines find ensembles, "s3://bucket/folder"; None: in each data folder
+    ensembles_uri: str | None = None  # where all machines find ensembles, "s3://bucket/folder"; None: each its own
     mapping: Path | None = None  # file of the plant's own names, see docs/mapping.md; None: ours
     combine: PlainCombine | None = None  # how members decide; None: as the ensemble says
     threads: Annotated[int, Field(ge=1, le=64)] = 2  # ONNX Runtime threads of one model

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib import rc_context
@@ -17,6 +18,7 @@ _CURVE_POINTS = np.linspace(0, 1, 101)
 _RESAMPLES = 200
 _MOST_CURVES = 8
 _WIDTH_IN, _ROW_IN = 7.0, 0.32
+_MARKERS = "os^Dv*P"  # seven, beside ten colours: seventy models before two look alike
 
 Curve = Callable[[FloatArray, FloatArray], FloatArray]
 """From false-alarm rates and recalls over falling thresholds to values at `_CURVE_POINTS`."""
@@ -174,16 +176,16 @@ def _confusions(summary: Summary, judging: str, shown: Sequence[str]) -> Canvas:
 
 def _cost(summary: Summary, judging: str) -> Canvas:
     canvas, axes = _canvas(4.5)
-    for name, figures in summary.figures[judging].items():
+    for (name, figures), marker in zip(summary.figures[judging].items(), cycle(_MARKERS), strict=False):
         value, seconds = figures.of["f1_nok"].value, summary.costs[name].training_seconds
         if value is not None:
-            axes.plot([max(seconds, 1e-3)], [value], "o")
-            axes.annotate(name, (max(seconds, 1e-3), value), fontsize=7, xytext=(4, 3), textcoords="offset points")
+            axes.plot([max(seconds, 1e-3)], [value], marker, label=name)
     axes.set_xscale("log")
     axes.margins(x=0.15, y=0.08)
     axes.set_xlabel("training, seconds a run")
     axes.set_ylabel("F1 of NOK")
     axes.grid(visible=True, alpha=0.3)
+    canvas.legend(loc="outside right upper", fontsize=7)
     return canvas
 
 
