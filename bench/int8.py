@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import pyarrow as pa
 
 from bench.machine import machine
@@ -18,6 +17,7 @@ from flows.population import Population, simulated
 from models.data_spec import SimulatedData
 from models.ensemble import Ensemble, load_ensemble
 from models.quantize import label_agreement, quantize_ensemble
+from models.statistics import class_statistic
 from plant.settings import PRODUCTION
 
 THREADS = (1, 2)  # of a member
@@ -28,7 +28,7 @@ CALIBRATION_SEED, JUDGE_SEED, LINE_SEED = 11, 4711, 4712
 def _f1(ensemble: Ensemble, population: Population) -> float:
     scores = ensemble.score(population.batch)
     called = scores.p_nok >= scores.threshold
-    return float(2 * np.sum(called & population.is_nok) / (called.sum() + population.is_nok.sum()))
+    return float(class_statistic("f1_nok")(called[None], population.is_nok)[0])
 
 
 def _medians(sides: dict[str, Ensemble], batch: pa.RecordBatch, rounds: int) -> dict[str, float]:
@@ -45,9 +45,9 @@ def _medians(sides: dict[str, Ensemble], batch: pa.RecordBatch, rounds: int) -> 
 def main() -> None:
     """Print the machine, then one table of time and one of agreement."""
     calibrated, judged, rounds = (int(given) for given in (*sys.argv[1:], *("256", "2000", "30")[len(sys.argv) - 1 :]))
-    shipped = load_ensemble(None, threads=max(THREADS))
-    calibration = simulated(SimulatedData(coils=calibrated, seed=CALIBRATION_SEED), shipped.limits)
-    gold = simulated(SimulatedData(coils=judged, seed=JUDGE_SEED), shipped.limits)
+    limits = load_ensemble(None, threads=1).limits
+    calibration = simulated(SimulatedData(coils=calibrated, seed=CALIBRATION_SEED), limits)
+    gold = simulated(SimulatedData(coils=judged, seed=JUDGE_SEED), limits)
     line = simulated(
         SimulatedData(
             coils=judged,
@@ -55,7 +55,7 @@ def main() -> None:
             defect_share=PRODUCTION.defect_share,
             restlessness=PRODUCTION.restlessness,
         ),
-        shipped.limits,
+        limits,
     )
     print(f"{machine()}; onnxruntime {version('onnxruntime')}; medians of {rounds} rounds\n")
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +71,7 @@ def main() -> None:
                 middle = _medians(sides, gold.batch.slice(0, coils), rounds)
                 one, other = (1e3 * middle[name] / coils for name in ("float", "int8"))
                 print(f"| {threads} | {coils} | {one:.2f} | {other:.2f} | {one / other:.2f} × |")
-        small = sides["int8"]
+        shipped, small = sides["float"], sides["int8"]
         print("\n| coils | labels agree | F1 float | F1 int8 |")
         print("|---|---|---|---|")
         for name, population in {"balanced as in training": gold, "as on the line": line}.items():

@@ -25,7 +25,7 @@ from models.bundle import Bundle, load_bundle
 from models.data_spec import Augmentation, DataSpec, SimulatedData
 from models.ensemble import COILS_AT_ONCE, load_ensemble
 from models.spec import TrainSpec
-from models.statistics import difference_ci, roc_auc
+from models.statistics import class_statistic, difference_ci, roc_auc
 from schemas.coils import BoolArray
 from schemas.matrices import tensor_values
 
@@ -65,7 +65,7 @@ def _judged(bundle: Bundle, gold: Population) -> tuple[BoolArray, float, float]:
     parts = [slice(start, start + COILS_AT_ONCE) for start in range(0, len(matrix), COILS_AT_ONCE)]
     p_nok = np.concatenate([bundle.p_nok(matrix[part], spread[part]) for part in parts])
     called, is_nok = p_nok >= bundle.manifest.threshold, gold.is_nok
-    f1 = float(2 * np.sum(called & is_nok) / (called.sum() + is_nok.sum()))
+    f1 = float(class_statistic("f1_nok")(called[None], is_nok)[0])
     return called, f1, float(roc_auc(p_nok[None], is_nok)[0])
 
 
