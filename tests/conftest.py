@@ -12,6 +12,9 @@ pytest_plugins = ["tests.fix_kafka", "tests.fix_mqtt", "tests.fix_postgres"]
 settings.register_profile("untimed", settings.default, deadline=None)
 settings.load_profile("untimed")
 
+# Tests read what a command says, not where a narrow terminal breaks it: a temporary folder's path may be long.
+os.environ["COLUMNS"] = "200"
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -39,7 +39,6 @@ def command(
     """Runs `coilflow deadletters`; no user ever sees a stack trace."""
     monkeypatch.setenv("COILFLOW_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
-    monkeypatch.setenv("COLUMNS", "200")
 
     def ran(*arguments: object) -> Ran:
         capsys.readouterr()

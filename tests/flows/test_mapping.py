@@ -175,4 +175,4 @@ def test_a_mapping_that_is_not_there_is_wrong_use_of_the_command(
     assert run(["assess", str(folder)]) == 2
     assert "nowhere.toml cannot be read" in capsys.readouterr().err
     assert run(["doctor"]) == 1
-    assert "nowhere.toml" in capsys.readouterr().out.replace("\n", "")
+    assert "nowhere.toml" in capsys.readouterr().out
