@@ -7,8 +7,9 @@ from itertools import groupby
 
 import numpy as np
 
+from flows.judged_coils import judged_coils
 from processors.model_score import JudgedCoils, TextArray, score, slices
-from schemas.coils import BoolArray, IntArray
+from schemas.coils import IntArray
 from schemas.scores import ALL, UNKNOWN, Cells, Rates, Score, Slice, SliceKind, Subject
 from schemas.settings import Settings
 from store.connection import Connection
@@ -134,40 +135,20 @@ def _scores(coils: Sequence[CountedCoil], votes: Sequence[CountedVote]) -> dict[
 
 
 def _columns(coils: Sequence[CountedCoil]) -> _Columns:
-    by_name = dict(zip(CountedCoil._fields, zip(*coils, strict=True), strict=True)) if coils else {}
-
-    def flags(name: str) -> BoolArray:
-        return np.array(by_name.get(name, ()), dtype=np.bool_)
-
     def texts(values: Iterable[str]) -> TextArray:
         return np.array(list(values), dtype=np.str_)
 
     return _Columns(
-        verdict_id=np.array(by_name.get("verdict_id", ()), dtype=np.int64),
+        verdict_id=np.array([coil.verdict_id for coil in coils], dtype=np.int64),
         role=texts(coil.role for coil in coils),
         ensemble_version=texts(coil.ensemble_version for coil in coils),
-        coils=JudgedCoils(
-            answered=flags("answered"),
-            is_nok=flags("is_nok"),
-            called_nok=flags("called_nok"),
-            p_nok=np.array(by_name.get("p_nok", ()), dtype=np.float64),
-            undecided=flags("undecided"),
-            asked=flags("asked"),
-            probability=np.array(by_name.get("probability", ()), dtype=np.float64),  # None: NaN
-            strata=texts(_stratum(coil) for coil in coils),
-        ),
+        coils=judged_coils(coils),
         groups={
             "band": texts(_band(coil) for coil in coils),
             "material": texts(coil.material or "" for coil in coils),
             "plant": texts(coil.plant for coil in coils),
         },
     )
-
-
-def _stratum(coil: CountedCoil) -> str:
-    """Alarms are answered more often than draws, and some plants answer more than others."""
-    how = "certain" if coil.probability == 1 else "drawn"
-    return f"{coil.plant}, {coil.champion_verdict}, {how}"
 
 
 def _band(coil: CountedCoil) -> str:

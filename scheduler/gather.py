@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from processors.model_score import JudgedCoils, score
+from flows.judged_coils import judged_coils
+from processors.model_score import score
 from scheduler.evidence import Evidence, Outcomes, Score
 from schemas.settings import Settings
 from schemas.verdicts import MemberId
@@ -92,27 +93,6 @@ def outcomes_of(decided: Sequence[DecidedCoil]) -> Outcomes:
         is_nok=np.array([coil.is_nok for coil in decided], dtype=np.bool_),
         labelled_at=np.array([coil.labelled_at_s if coil.labelled else np.nan for coil in decided], dtype=np.float64),
         review_probability=np.array([coil.probability if coil.asked else np.nan for coil in decided], dtype=np.float64),
-    )
-
-
-def judged_coils(decided: Sequence[DecidedCoil]) -> JudgedCoils:
-    """Decided coils as a model score takes them."""
-
-    def flags(name: str) -> np.ndarray:
-        return np.array([getattr(coil, name) for coil in decided], dtype=np.bool_)
-
-    strata = [
-        f"{coil.plant}, {coil.champion_verdict}, {'certain' if coil.probability == 1 else 'drawn'}" for coil in decided
-    ]
-    return JudgedCoils(
-        answered=flags("labelled"),
-        is_nok=flags("is_nok"),
-        called_nok=flags("called_nok"),
-        p_nok=np.array([coil.p_nok for coil in decided], dtype=np.float64),
-        undecided=flags("undecided"),
-        asked=flags("asked"),
-        probability=np.array([coil.probability for coil in decided], dtype=np.float64),  # None: NaN
-        strata=np.array(strata, dtype=np.str_),
     )
 
 

@@ -23,8 +23,8 @@ class CountedCoil(NamedTuple):
     verdict_id: int
     role: Role
     ensemble_version: str
-    is_nok: bool  # false where not answered
-    answered: bool
+    is_nok: bool  # false where nobody said
+    labelled: bool
     called_nok: bool
     p_nok: float
     undecided: bool
