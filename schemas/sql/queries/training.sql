@@ -44,19 +44,20 @@ select ensemble_version from coilflow.ensemble_members where model = %(model)s a
 
 -- name: labelled_coils
 -- Coils to learn from: on which people agree, and of which anything could be scored; the newest ones.
-with seen as materialized (
-    select distinct plant, coil_id
-    from coilflow.feedback
-    where received_at <= %(until)s
+with labels as materialized (
+    select plant, coil_id, first_received_at
+    from coilflow.coil_labels
+    where label is not null and received_at <= %(until)s
       and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
 )
 select plant, coil_id, revision, label, first_received_at as heard_at, review <> '{}' as asked, review_probability
-from coilflow.counted_verdicts
-join seen using (plant, coil_id)
+from labels
 join lateral (
-    select first_received_at from coilflow.coil_labels as l where l.plant = seen.plant and l.coil_id = seen.coil_id
-) as heard on true
-where role = 'champion' and label is not null and labelled_at <= %(until)s
+    select revision, label, review, review_probability, decided_at, verdict_id
+    from coilflow.counted_verdicts as c
+    where c.plant = labels.plant and c.coil_id = labels.coil_id and role = 'champion'
+    offset 0 -- coil by coil, by index: joined at once, the labels of all coils may be made up again for each coil
+) as counted on true
 order by decided_at desc, verdict_id desc
 limit %(most)s;
 
