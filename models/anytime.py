@@ -89,6 +89,16 @@ def advance(
     return Process(capital=capital, seen=seen), evidence
 
 
+def latest_begin(size: int, horizon: int) -> int:
+    """Where the horizon before the present one began: of `size` outcomes, those before say nothing any more.
+
+    Args:
+        size: outcomes in all.
+        horizon: outcomes after which all begins anew.
+    """
+    return max(0, (size - 1) // horizon - 1) * horizon
+
+
 def below(right: BoolArray, weight: FloatArray, *, bound: float, alpha: float, horizon: int) -> Established | None:
     """Whether and when the latest `horizon` outcomes have established that the mean is below the bound.
 
@@ -99,7 +109,7 @@ def below(right: BoolArray, weight: FloatArray, *, bound: float, alpha: float, h
         alpha: chance of a finding within a horizon while the mean is not below the bound, in (0, 1).
         horizon: outcomes.
     """
-    start = _latest(len(right), horizon)
+    start = latest_begin(len(right), horizon)
     recent, weights = right[start:], weight[start:]
     _, evidence = advance(begin(), recent, weights, bound=bound, horizon=horizon)
     first = max(0, len(recent) - horizon)
@@ -127,7 +137,7 @@ def upper_limit(right: BoolArray, weight: FloatArray, *, alpha: float, horizon: 
         alpha: chance that the limit is ever wrong within a horizon.
         horizon: outcomes.
     """
-    start = _latest(len(right), horizon)
+    start = latest_begin(len(right), horizon)
     coarse = _least(right[start:], weight[start:], np.arange(_STEP, 1000, _STEP), alpha=alpha, horizon=horizon)
     fine = np.arange(coarse - _STEP + 1, min(coarse, 999) + 1)
     return _least(right[start:], weight[start:], fine, alpha=alpha, horizon=horizon) / 1000
@@ -150,8 +160,3 @@ def _begins(horizon: int) -> FloatArray:
     begins *= (1 - AT_ONCE) / max(later, 1)
     begins[0] = AT_ONCE if later else 1.0
     return begins
-
-
-def _latest(size: int, horizon: int) -> int:
-    """Where the horizon before the present one began: what came earlier is no part of the latest `horizon`."""
-    return max(0, (size - 1) // horizon - 1) * horizon

@@ -32,9 +32,10 @@ Figure = Literal["agreement", "recall", "false alarms"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcomes:
-    """Every coil that a version decided, in the order of decision; arrays [N], or [..., N] of several runs.
+    """The coils that a version decided, in the order of decision; arrays [N], or [..., N] of several runs.
 
-    An undecided coil is called NOK where its p_nok is at its threshold or above; one without p_nok is left out.
+    All of them, or all but the first ones: a whole number of horizons, which say nothing any more. An undecided coil is
+    called NOK where its p_nok is at its threshold or above; one without p_nok is left out.
     """
 
     called_nok: BoolArray
@@ -42,6 +43,8 @@ class Outcomes:
     labelled_at: FloatArray  # s since any moment; NaN: no label yet, or disputed
     review_probability: FloatArray  # with which a review was asked for, (0, 1]; NaN: none was
     least_probability: float = 1.0  # of a review of a coil that it calls NOK; below 1 of a member, which may be alone
+    before: int = 0  # coils decided before these
+    before_nok: int = 0  # of them labelled NOK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +63,7 @@ class Evidence:
 
     outcomes: Outcomes
     score: Score
+    found_nok: Outcomes | None = None  # every coil labelled NOK, in the order of decision; None: `outcomes` has them
     labelled: int  # coils to learn from, of all versions
     labelled_nok: int
     new_labelled: int | None  # since the last attempt; None: there was none
@@ -75,6 +79,7 @@ class Stream:
 
     right: BoolArray
     weight: FloatArray
+    before: int = 0  # outcomes before these that count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,9 +101,8 @@ def agreement_stream(outcomes: Outcomes, feedback: str) -> Stream:
     """Right where the label agrees with the verdict, or is not there yet."""
     labelled = ~np.isnan(outcomes.labelled_at)
     right = ~(labelled & (outcomes.called_nok != outcomes.is_nok))
-    if feedback == "regardless":
-        return _labelled_only(Stream(right=right, weight=np.ones(right.shape)), outcomes, labelled)
-    return Stream(right=right, weight=np.ones(right.shape))
+    stream = Stream(right=right, weight=np.ones(right.shape), before=outcomes.before)
+    return _labelled_only(stream, outcomes, labelled) if feedback == "regardless" else stream
 
 
 def false_alarm_stream(outcomes: Outcomes, feedback: str) -> Stream:
@@ -107,6 +111,7 @@ def false_alarm_stream(outcomes: Outcomes, feedback: str) -> Stream:
     stream = Stream(
         right=~(labelled & outcomes.called_nok & ~outcomes.is_nok),
         weight=np.where(labelled & outcomes.is_nok, 0.0, 1.0),
+        before=outcomes.before - outcomes.before_nok,
     )
     return _labelled_only(stream, outcomes, labelled) if feedback == "regardless" else stream
 
@@ -133,7 +138,7 @@ def check_all(evidence: Evidence, settings: PolicySettings) -> tuple[Check, ...]
     """
     given, score = evidence.outcomes, evidence.score
     agreement = agreement_stream(given, settings.feedback)
-    recall = recall_stream(given, settings.feedback)
+    recall = recall_stream(evidence.found_nok or given, settings.feedback)
     alarms = false_alarm_stream(given, settings.feedback)
     most = settings.most_false_alarms
     return (
@@ -159,9 +164,9 @@ def _check(
         alpha=alpha,
         score=score,
         breached=score is not None and (score > bound if mirrored else score < bound),
-        coils=int(counts.sum()),
+        coils=stream.before + int(counts.sum()),
         limit=1 - limit if mirrored else limit,
-        established_at=None if found is None else int(counts[: found.at].sum()),
+        established_at=None if found is None else stream.before + int(counts[: found.at].sum()),
         by_coils=None if found is None else int(counts[found.since : found.at].sum()),
     )
 

@@ -1,15 +1,12 @@
 """What the database knows of serving versions, as the policy looks at it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-import numpy as np
-
-from flows.judged_coils import judged_coils
-from processors.model_score import score
-from scheduler.evidence import Evidence, Outcomes, Score
+from scheduler.evidence import Evidence
+from scheduler.life import Life, Lives
 from schemas.settings import Settings
 from schemas.verdicts import MemberId
 from store.connection import Connection
@@ -17,15 +14,12 @@ from store.drift import latest_drift_checks
 from store.registered import StoredEnsemble, automation, serving
 from store.registry_steps import known_ensemble
 from store.training import (
-    DecidedCoil,
     LabelledCoil,
     Retraining,
     Scope,
     ensembles_of_member,
     labelled_coils,
-    outcomes_of_ensemble,
     retrainings,
-    votes_of_member,
 )
 
 ON_ITS_WAY = ("running", "accepted", "shadow")  # of a retraining: there is nothing to decide meanwhile
@@ -70,29 +64,20 @@ def gather(connection: Connection, scope: Scope, champion: str, settings: Settin
     stored = known_ensemble(connection, champion)
     coils = labelled_coils(connection, scope, until=now, most=settings.retrain.most_coils)
     common = _common(connection, scope, coils)
-    after = now - timedelta(days=settings.score.window_days)
+    lives = Lives(connection=connection, scope=scope, settings=settings, now=now)
 
-    def evidence(decided: Sequence[DecidedCoil]) -> Evidence:
-        return Evidence(outcomes=outcomes_of(decided), score=_score(decided, after), **common)
+    def evidence(life: Life) -> Evidence:
+        return Evidence(outcomes=life.outcomes, found_nok=life.found_nok, score=life.score, **common)
 
-    own = outcomes_of_ensemble(connection, [champion], scope, until=now)
-    members = {}
-    for member in stored.members:
-        versions = ensembles_of_member(connection, member.model, member.version)
-        judged = own if versions == (champion,) else outcomes_of_ensemble(connection, versions, scope, until=now)
-        found = evidence(_as_member(connection, member, judged))
-        least = min((coil.probability for coil in judged if coil.probability), default=1.0)
-        members[member] = replace(found, outcomes=replace(found.outcomes, least_probability=least))
-    return Gathered(scope=scope, champion=stored, coils=coils, ensemble=evidence(own), members=members)
-
-
-def outcomes_of(decided: Sequence[DecidedCoil]) -> Outcomes:
-    """Decided coils as the policy takes them."""
-    return Outcomes(
-        called_nok=np.array([coil.called_nok for coil in decided], dtype=np.bool_),
-        is_nok=np.array([coil.is_nok for coil in decided], dtype=np.bool_),
-        labelled_at=np.array([coil.labelled_at_s if coil.labelled else np.nan for coil in decided], dtype=np.float64),
-        review_probability=np.array([coil.probability if coil.asked else np.nan for coil in decided], dtype=np.float64),
+    return Gathered(
+        scope=scope,
+        champion=stored,
+        coils=coils,
+        ensemble=evidence(lives.of_ensemble(champion)),
+        members={
+            member: evidence(lives.of_member(member, ensembles_of_member(connection, member.model, member.version)))
+            for member in stored.members
+        },
     )
 
 
@@ -122,26 +107,3 @@ def _pending(connection: Connection, scope: Scope, attempts: Sequence[Retraining
             return one.candidate or f"of {one.parent}, in training"
     row = serving(connection).get(scope.plant)
     return None if row is None else row.shadow
-
-
-def _as_member(connection: Connection, member: MemberId, decided: Sequence[DecidedCoil]) -> list[DecidedCoil]:
-    """The same coils as a member called them; those that it did not judge are left out."""
-    votes = votes_of_member(connection, member.model, member.version, [coil.verdict_id for coil in decided])
-    said = {vote.verdict_id: vote for vote in votes}
-    return [
-        coil._replace(called_nok=said[coil.verdict_id].called_nok, p_nok=said[coil.verdict_id].p_nok)
-        for coil in decided
-        if coil.verdict_id in said
-    ]
-
-
-def _score(decided: Sequence[DecidedCoil], after: datetime) -> Score:
-    """Over the window: weighted by the draws of reviews where any was answered, else plain."""
-    found = score(judged_coils([coil for coil in decided if coil.decided_at > after]))
-    rates = found.rates if found.weighted is None else found.weighted.rates
-    return Score(
-        evaluated=found.evaluated,
-        agreement=found.rates.agreement.value,
-        recall=rates.recall.value,
-        false_alarms=rates.false_alarms.value,
-    )

@@ -59,7 +59,8 @@ def decide(evidence: Evidence, settings: PolicySettings, now: datetime) -> Decis
 
 
 def _is_judged(evidence: Evidence) -> bool:
-    return evidence.score.evaluated > 0 or not bool(np.isnan(evidence.outcomes.labelled_at).all())
+    looked_at = [evidence.outcomes] if evidence.found_nok is None else [evidence.outcomes, evidence.found_nok]
+    return evidence.score.evaluated > 0 or any(not np.isnan(one.labelled_at).all() for one in looked_at)
 
 
 def _says(check: Check) -> list[str]:

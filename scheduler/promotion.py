@@ -9,8 +9,9 @@ import numpy as np
 
 from flows.change_models import verify
 from scheduler.gates import Gate, InShadow, shadow_gate, watch_gate
-from scheduler.gather import outcomes_of, scopes
+from scheduler.gather import scopes
 from scheduler.jobs import JobContext
+from scheduler.life import outcomes_of
 from scheduler.refusals import refusals, tell_whether_it_serves
 from scheduler.successor_steps import Case, keep, take
 from scheduler.training_run import named
