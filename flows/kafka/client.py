@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     AuthorizationError,
@@ -17,6 +18,7 @@ from kafka.errors import (
     SaslAuthenticationFailedError,
 )
 from kafka.net.compat import KafkaNetClient
+from kafka.structs import MemberState
 
 from schemas.errors import BrokerError
 from schemas.stream_settings import KafkaSettings
@@ -91,6 +93,26 @@ def group_consumer(kafka: KafkaSettings, topic: str, *, instance_id: str | None)
             "max_poll_records": _RECORDS_PER_POLL,
         },
     )
+
+
+def poll(consumer: KafkaConsumer, *, timeout_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
+    """Poll as a member of a group, and let no join that outlasts one poll be forgotten.
+
+    Where changed metadata alone asked for the join, kafka-python 3.0.12 does not come back to it: the member has given
+    its partitions up and never gets any, nor does it beat, until it is started again. Java's client did so until
+    KAFKA-9815, and asks for the join again since.
+
+    Args:
+        consumer: subscribed, of a group.
+        timeout_ms: to wait for messages.
+
+    Raises:
+        KafkaError: the client gave up.
+    """
+    if consumer.group_metadata().state is MemberState.REBALANCING:
+        consumer._coordinator.request_rejoin()  # there is no other way to ask
+    polled: dict[TopicPartition, list[ConsumerRecord]] = consumer.poll(timeout_ms=timeout_ms)
+    return polled
 
 
 def reader(kafka: KafkaSettings) -> KafkaConsumer:

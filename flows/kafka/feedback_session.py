@@ -93,7 +93,7 @@ class FeedbackSession:
     def _turn(self) -> None:
         if self._failures:
             self._consumer.pause(*self._consumer.assignment())  # also what came in the meantime
-        polled = self._consumer.poll(timeout_ms=_POLL_MS)
+        polled = client.poll(self._consumer, timeout_ms=_POLL_MS)
         gone, now = self._gone.take(), datetime.now(UTC)
         self._unstored = [read for read in self._unstored if read.place not in gone]
         for place, records in polled.items():

@@ -88,7 +88,7 @@ class Session:
             self._consumer.close(autocommit=False)
 
     def _turn(self) -> None:
-        polled = self._consumer.poll(timeout_ms=_POLL_MS)
+        polled = client.poll(self._consumer, timeout_ms=_POLL_MS)
         for place, records in polled.items():
             if place.partition in self._owned:
                 self._unread.setdefault(place.partition, []).extend(self._decoded(records))

@@ -14,12 +14,13 @@ from kafka.admin import UserScramCredentialUpsertion
 from kafka.errors import OffsetOutOfRangeError
 from pydantic import SecretStr
 
-from flows.kafka.client import admin, consumer, producer, reader
+from flows.kafka.client import admin, consumer, group_consumer, poll, producer, reader
 from flows.kafka.local_broker import free_port, local_broker
 from schemas.errors import BrokerError
 from schemas.stream_settings import KafkaSettings
 from tests.fix_kafka import KafkaTopics, fresh_topics
 from tests.kafka.certificates import Certificates, make_certificates
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("_soon")
 PASSWORD = "geheim 7"  # noqa: S105 - of a broker that lives for one module
@@ -197,3 +198,22 @@ def test_two_workers_share_the_partitions(kafka_topics: KafkaTopics) -> None:
     assert len(shares[0] | shares[1]) == 4
     for worker in workers:
         worker.close()
+
+
+def test_a_join_that_outlasts_a_poll_is_not_forgotten(kafka_topics: KafkaTopics) -> None:
+    kafka = kafka_topics(partitions=3)
+    member = group_consumer(kafka, kafka.feedback_topic, instance_id=None)
+
+    def has(partitions: int) -> bool:
+        poll(member, timeout_ms=1)  # which no join is over in
+        return len(member.assignment()) == partitions
+
+    try:
+        member.subscribe([kafka.feedback_topic])
+        wait_until(lambda: has(3))
+        with admin(kafka) as client:
+            client.create_partitions({kafka.feedback_topic: 5})
+        member._client.cluster.request_update()  # else it sees them within the minute
+        wait_until(lambda: has(5))
+    finally:
+        member.close(autocommit=False)
