@@ -9,13 +9,12 @@ import resource
 import signal
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from flows.retrain_order import ANSWER, order_of
-from flows.successor import make_successor
-from schemas.errors import CoilflowError
+if TYPE_CHECKING:
+    from schemas.errors import CoilflowError
 
 _MEBIBYTE = 1024 * 1024
 
@@ -28,6 +27,15 @@ def main() -> None:
     most = asked["most_memory_mb"] * _MEBIBYTE
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _train(asked)
+
+
+def _train(asked: dict[str, Any]) -> None:
+    # Only here, for what trains takes seconds to load: the line is not to wait for that either.
+    from flows.retrain_order import ANSWER, order_of  # noqa: PLC0415
+    from flows.successor import make_successor  # noqa: PLC0415
+    from schemas.errors import CoilflowError  # noqa: PLC0415
+
     order = order_of(asked["order"])
     answer: dict[str, Any]
     try:
@@ -51,7 +59,7 @@ def main() -> None:
     draft.rename(place)
 
 
-def _lacks_memory(error: CoilflowError) -> bool:
+def _lacks_memory(error: "CoilflowError") -> bool:
     """Whether a library was refused memory: ONNX Runtime says so in its text alone."""
     return isinstance(error.__cause__, MemoryError) or "bad_alloc" in str(error)
 

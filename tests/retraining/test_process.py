@@ -118,3 +118,19 @@ def test_one_whose_orderer_dies_ends_too(order: Order) -> None:
         child = int(process.stdout.readline())
         process.kill()
     wait_until(lambda: _state(Path(f"/proc/{child}")) in (None, "Z"), MOST_S)
+
+
+def test_it_is_nice_before_it_loads_what_trains(order: Order) -> None:
+    loaded = "import sys, flows.retrain_child; print(*{'numpy', 'onnxruntime', 'sklearn', 'pydantic'} & {*sys.modules})"
+    found = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert found.stdout == "\n"
+    with ThreadPoolExecutor(1) as threads:
+        stop = threading.Event()
+        training = threads.submit(train_apart, order, RetrainSettings(niceness=7), stop, most_s=300)
+        wait_until(lambda: children(os.getpid()), MOST_S)
+        nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 7)
+        [child] = children(os.getpid())
+        wait_until(lambda: os.getpriority(os.PRIO_PROCESS, child) == nice, MOST_S)
+        stop.set()
+        with pytest.raises(TrainingStoppedError):
+            training.result()
