@@ -9,16 +9,17 @@ from models.anytime import below
 from models.share_intervals import wilson_interval
 from processors.model_score import weighted_rates
 from scheduler.evidence import Outcomes, Stream, agreement_stream, false_alarm_stream, recall_stream
+from scheduler.reasons import Reason, reason
 from schemas.loop_settings import PolicySettings, PromotionSettings
 from schemas.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """What becomes of a successor, and why: each reason as `code: detail`."""
+    """What becomes of a successor, and why."""
 
     way: Literal["pass", "wait", "reject"]
-    why: tuple[str, ...]
+    why: tuple[Reason, ...]
 
 
 def holdout_gate(compared: dict[str, Any] | None, settings: Settings) -> Gate:
@@ -35,22 +36,23 @@ def holdout_gate(compared: dict[str, Any] | None, settings: Settings) -> Gate:
     """
     least, promotion = settings.retrain.least_holdout_nok, settings.promotion
     if compared is None:
-        return Gate(way="wait", why=("holdout_empty: no coil of the holdout was asked for by a review",))
+        return Gate(way="wait", why=(reason("holdout_empty", "no coil of the holdout was asked for by a review"),))
     difference, p_value = compared["difference"], compared["p_value"]
     said = (
         f"F1 {compared['successor']['f1']:.3f} on {compared['coils']} coils of the holdout ({compared['nok']} NOK), "
         f"the champion {compared['champion']['f1']:.3f}: {difference:+.3f}{_within(compared['ci95'])}, p {p_value:.3g}"
     )
     if compared["nok"] < least:
-        return Gate(way="wait", why=(f"few_nok: {compared['nok']} NOK coils in the holdout, {least} wanted; {said}",))
+        text = f"{compared['nok']} NOK coils in the holdout, {least} wanted; {said}"
+        return Gate(way="wait", why=(reason("few_nok", text),))
     if difference <= 0 or difference < promotion.margin:
-        return Gate(way="reject", why=(f"not_better: margin {promotion.margin:g} wanted; {said}",))
+        return Gate(way="reject", why=(reason("not_better", f"margin {promotion.margin:g} wanted; {said}"),))
     if settings.policy.feedback == "alarms" and not compared["drawn"]:
         text = "no coil of the holdout was drawn at random, so false alarms of the successor alone are unseen"
-        return Gate(way="wait", why=(f"no_draws: {text}; set review.share; {said}",))
+        return Gate(way="wait", why=(reason("no_draws", f"{text}; set review.share; {said}"),))
     if p_value > promotion.alpha:
-        return Gate(way="wait", why=(f"may_be_chance: alpha {promotion.alpha:g} wanted; {said}",))
-    return Gate(way="pass", why=(f"better: {said}",))
+        return Gate(way="wait", why=(reason("may_be_chance", f"alpha {promotion.alpha:g} wanted; {said}"),))
+    return Gate(way="pass", why=(reason("better", said),))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,21 +80,22 @@ def shadow_gate(seen: InShadow, policy: PolicySettings, promotion: PromotionSett
         promotion: coils, alpha.
     """
     if seen.refused is not None:
-        return Gate(way="reject", why=(f"refused: {seen.refused}",))
+        return Gate(way="reject", why=(reason("refused", seen.refused),))
     if seen.refused_yet is not None:
-        return Gate(way="wait", why=(f"refused_yet: {seen.refused_yet}",))
+        return Gate(way="wait", why=(reason("refused_yet", seen.refused_yet),))
     if seen.coils < promotion.shadow_coils:
-        return Gate(way="wait", why=(f"few_coils: {seen.coils} of {promotion.shadow_coils} coils judged in shadow",))
+        text = f"{seen.coils} of {promotion.shadow_coils} coils judged in shadow"
+        return Gate(way="wait", why=(reason("few_coils", text),))
     share = seen.alarms_alone / seen.coils
     told = f"{seen.coils} coils judged in shadow, {seen.differ} otherwise than the champion"
     found = seen.compared
     if found is not None and found["difference"] < 0 and found["p_value"] <= promotion.alpha:
-        return Gate(way="reject", why=(f"worse_in_shadow: {told}; {_compared(found)}",))
+        return Gate(way="reject", why=(reason("worse_in_shadow", f"{told}; {_compared(found)}"),))
     if share > policy.most_false_alarms:
         text = f"{share:.1%} of coils called NOK by it alone and by no person, most is {policy.most_false_alarms:.1%}"
-        return Gate(way="wait", why=(f"many_alarms: {text}; {told}",))
+        return Gate(way="wait", why=(reason("many_alarms", f"{text}; {told}"),))
     labels = "none of them has a label that tells" if found is None else _compared(found)
-    return Gate(way="pass", why=(f"no_worse: {told}; {labels}",))
+    return Gate(way="pass", why=(reason("no_worse", f"{told}; {labels}"),))
 
 
 def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, promotion: PromotionSettings) -> Gate:
@@ -127,10 +130,11 @@ def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, pro
         if found is not None:
             shown = 1 - bound if figure == "false alarms" else bound
             side = "above" if figure == "false alarms" else "below"
-            why.append(
-                f"worse_than_before: {figure} {side} {shown:.1%}, sure after {found.at} coils (alpha {alpha:.3g})"
-            )
-    return Gate(way="reject", why=tuple(why)) if why else Gate(way="pass", why=("no_worse: than the champion before",))
+            text = f"{figure} {side} {shown:.1%}, sure after {found.at} coils (alpha {alpha:.3g})"
+            why.append(reason("worse_than_before", text))
+    if why:
+        return Gate(way="reject", why=tuple(why))
+    return Gate(way="pass", why=(reason("no_worse", "than the champion before"),))
 
 
 def _least(stream: Stream) -> float | None:

@@ -12,16 +12,18 @@ from scheduler.gates import Gate, InShadow, shadow_gate, watch_gate
 from scheduler.gather import scopes
 from scheduler.jobs import JobContext
 from scheduler.life import outcomes_of
+from scheduler.reasons import Reason, reason
 from scheduler.refusals import refusals, tell_whether_it_serves
-from scheduler.successor_steps import Case, keep, take
+from scheduler.successor_steps import Case, champion_before, keep, take
 from scheduler.training_run import named
 from schemas.errors import BundleAwayError, BundleError
-from store.connection import connect
-from store.registered import ChangeKind, automation, champions_before, model_changes, serving
+from store.connection import Connection, connect
+from store.registered import ChangeKind, automation, champion_of, model_changes, serving
 from store.registry_steps import known_ensemble
 from store.training import (
     Pair,
     RetrainingState,
+    Scope,
     latest_outcomes,
     outcomes_of_ensemble,
     retrainings,
@@ -42,7 +44,7 @@ def promote_successors(context: JobContext) -> str:
     """
     said = []
     with connect(context.dsn) as connection:
-        for scope, champion in scopes(connection):
+        for scope, champion in _looked_at(connection):
             tell_whether_it_serves(context, connection, scope, champion)
             for one in retrainings(connection, plant=scope.plant, most=_LATEST):
                 if one.candidate is None or context.stop.is_set():
@@ -55,56 +57,70 @@ def promote_successors(context: JobContext) -> str:
                     found=one,
                     version=one.candidate,
                 )
-                if one.state in _MOVING or _taken_up(case):
+                if one.state in _MOVING or _changed_while_waiting(case):
                     said.append(f"{named(scope)}: {_move(case)}")
     return "; ".join(said) or "no successor is on its way"
 
 
-def _taken_up(case: Case) -> bool:
-    """Whether a person let one that waited serve, or shadow the champion that it was judged against."""
+def _looked_at(connection: Connection) -> tuple[tuple[Scope, str], ...]:
+    """Whose successors may be on their way: those of a plant whose own champion is gone are left over."""
+    found, rows = scopes(connection), serving(connection)
+    left_over = {*rows, *(one.plant for one in retrainings(connection, most=_LATEST))} - {one.plant for one, _ in found}
+    champions = ((plant, champion_of(rows, plant)) for plant in sorted(left_over))
+    return (*found, *((Scope(plant=plant), version) for plant, version in champions if version is not None))
+
+
+def _changed_while_waiting(case: Case) -> bool:
+    """Whether a person let it serve, or shadow the champion that it was judged against, or gave it up."""
     if case.found.state != "waiting":
         return False
-    return case.champion == case.version or (_shadow_of(case) == case.version and case.found.parent == case.champion)
+    if case.champion == case.version:
+        return True
+    if _shadow_of(case) == case.version:
+        return case.found.parent == case.champion
+    return known_ensemble(case.connection, case.version).state in ("rejected", "retired")
 
 
 def _move(case: Case) -> str:
+    if case.found.state == "shadow" and _shadow_of(case) == case.version and case.found.parent != case.champion:
+        return take(case, Gate(way="pass", why=(_stale(case),)), "withdrawn", {})
     by_hand = _changed_by_hand(case)
     if by_hand is not None:
         state, why = by_hand
-        code = "stale" if state == "waiting" else "by_hand"
-        return keep(case, Gate(way="wait", why=(f"{code}: {why}",)), state, {})
+        return keep(case, Gate(way="wait", why=(why,)), state, {})
     if case.found.state == "accepted":
         return _shadow(case)
     return _promote(case) if case.found.state == "shadow" else _watch(case)
 
 
-def _changed_by_hand(case: Case) -> tuple[RetrainingState, str] | None:
+def _changed_by_hand(case: Case) -> tuple[RetrainingState, Reason] | None:
     """What a person made of the successor meanwhile, and so how it fares; None: nothing."""
     state, at = known_ensemble(case.connection, case.version).state, case.found.state
     serves, shadows = case.champion == case.version, _shadow_of(case) == case.version
-    found: tuple[tuple[bool, RetrainingState, str], ...] = (
-        (at == "promoted" and state == "rejected", "rolled_back", f"{case.champion} serves"),
-        (at == "promoted", "kept", f"{case.champion} serves"),
-        (serves, "promoted", "a person promoted it"),
-        (state in ("rejected", "retired"), "rejected", f"it is {state}"),
-        (
-            case.found.parent != case.champion,
-            "waiting",
-            f"{case.champion} serves now, and it was not judged against that",
-        ),
-        (at in ("accepted", "waiting") and shadows, "shadow", "a person lets it shadow"),
-        (at == "shadow" and not shadows, "waiting", "it shadows no more"),
+    other, judged = f"{case.champion} serves", case.found.parent == case.champion
+    found: tuple[tuple[bool, RetrainingState, Reason], ...] = (
+        (at == "promoted" and state == "rejected", "rolled_back", reason("by_hand", other)),
+        (at == "promoted", "kept", reason("by_hand", other)),
+        (serves, "promoted", reason("by_hand", "a person promoted it")),
+        (state in ("rejected", "retired"), "rejected", reason("by_hand", f"it is {state}")),
+        (not judged, "waiting", _stale(case)),
+        (at in ("accepted", "waiting") and shadows, "shadow", reason("by_hand", "a person lets it shadow")),
+        (at == "shadow" and not shadows, "waiting", reason("stale", "it shadows no more")),
     )
     if at == "promoted" and serves:
         return None
     return next(((now, why) for holds, now, why in found if holds), None)
 
 
+def _stale(case: Case) -> Reason:
+    return reason("stale", f"{case.champion} serves now, and it was not judged against that")
+
+
 def _shadow(case: Case) -> str:
     shadows = _shadow_of(case)
     if shadows is not None:
-        return keep(case, Gate(way="wait", why=(f"place_taken: {shadows} shadows",)), None, {})
-    gate = _tried(case, case.version, Gate(way="pass", why=(case.found.why,)), against=case.champion)
+        return keep(case, Gate(way="wait", why=(reason("place_taken", f"{shadows} shadows"),)), None, {})
+    gate = _tried(case, case.version, Gate(way="pass", why=(Reason(case.found.why),)), against=case.champion)
     return take(case, gate, "shadow", case.found.judged)
 
 
@@ -121,7 +137,8 @@ def _promote(case: Case) -> str:
     seen = _seen(case, pairs)
     gate = shadow_gate(seen, case.context.settings.policy, promotion)
     if gate.way == "pass" and promotion.approval:
-        gate = Gate(way="wait", why=(f"approval: promote it with `coilflow models promote {case.version}`", *gate.why))
+        asked = reason("approval", f"promote it with `coilflow models promote {case.version}`")
+        gate = Gate(way="wait", why=(asked, *gate.why))
     elif gate.way == "pass":
         gate = _tried(case, case.version, gate, against=case.champion)
     return take(case, gate, "promoted", asdict(seen))
@@ -164,32 +181,39 @@ def _watch(case: Case) -> str:
     settings, now, connection = case.context.settings, case.context.now, case.connection
     most, since = settings.promotion.watch_coils, _since(case, "promoted")
     decided = outcomes_of_ensemble(connection, [case.version], case.scope, until=now, since=since, most=most)
-    before = latest_outcomes(connection, case.found.parent, case.scope, until=since, most=most)
+    back = champion_before(case)
+    before = latest_outcomes(connection, back, case.scope, until=since, most=most) if back else ()
     gate = watch_gate(outcomes_of(decided), outcomes_of(before), settings.policy, settings.promotion)
     seen = {"watched": len(decided), "before": len(before)}
     said = refusals(connection, case.version, case.scope, "champion", since=since, now=now)
     if said.by_all:
-        why = f"refused_by_all: none of {said.live} workers serves it; {said.outlasted[0]}"
-        return _roll_back(case, Gate(way="reject", why=(why,)), {**seen, "refused": len(said.refused)})
+        why = reason("refused_by_all", f"none of {said.live} workers serves it; {said.outlasted[0]}")
+        return _roll_back(case, Gate(way="reject", why=(why,)), back, {**seen, "refused": len(said.refused)})
     if gate.way == "reject":
-        return _roll_back(case, gate, seen)
+        return _roll_back(case, gate, back, seen)
     if len(decided) < most:
-        why = f"watched: {len(decided)} of {most} coils judged as champion"
+        why = reason("watched", f"{len(decided)} of {most} coils judged as champion")
         return keep(case, Gate(way="wait", why=(why,)), None, seen)
     to_come = unanswered(connection, case.version, case.scope, since=since, until=decided[-1].decided_at)
     if to_come and now < since + timedelta(days=settings.score.window_days):
-        why = f"labels_to_come: {to_come} of the watched coils were asked for and have no label yet"
+        why = reason("labels_to_come", f"{to_come} of the watched coils were asked for and have no label yet")
         return keep(case, Gate(way="wait", why=(why,)), None, seen)
     return keep(case, gate, "kept", seen)
 
 
-def _roll_back(case: Case, gate: Gate, seen: dict[str, int]) -> str:
-    before = champions_before(case.connection, case.scope.plant)
-    back = next(iter(before), case.found.parent)  # a person may have let it follow another than its parent
+def _roll_back(case: Case, gate: Gate, back: str | None, seen: dict[str, int]) -> str:
+    """Go back to the champion before, and to no earlier one: nothing is known of how that would compare.
+
+    While its files are damaged or away the new one stays, a person is told, and the next run tries again.
+    """
+    if back is None:  # the registry says so
+        return take(case, Gate(way="pass", why=gate.why), "rolled_back", seen)
     tried = _tried(case, back, gate, against=None)
     if tried is not gate:
-        return keep(case, Gate(way="wait", why=(f"cannot_roll_back: {tried.why[0]}", *gate.why)), None, seen)
-    return take(case, Gate(way="pass", why=gate.why), "rolled_back", seen)
+        text = f"{back} served before; {tried.why[0]}; restore its files, or name another by `coilflow models rollback`"
+        return keep(case, Gate(way="wait", why=(reason("cannot_roll_back", text), *gate.why)), None, seen)
+    why = (*gate.why, reason("back_to", f"{back}, which served before"))
+    return take(case, Gate(way="pass", why=why), "rolled_back", seen, back=back)
 
 
 def _tried(case: Case, version: str, gate: Gate, *, against: str | None) -> Gate:
@@ -200,9 +224,9 @@ def _tried(case: Case, version: str, gate: Gate, *, against: str | None) -> Gate
     try:
         verify(known_ensemble(case.connection, version), case.context.settings, against=champion)
     except BundleAwayError as error:
-        return Gate(way="wait", why=(f"unreachable: {error}; {error.remedy}", *gate.why))
+        return Gate(way="wait", why=(reason("unreachable", f"{error}; {error.remedy}"), *gate.why))
     except BundleError as error:
-        return Gate(way="reject", why=(f"trial: {error}; {error.remedy}",))
+        return Gate(way="reject", why=(reason("trial", f"{error}; {error.remedy}"),))
     return gate
 
 

@@ -8,6 +8,7 @@ from flows.score_models import keep_scores, reckon_scores
 from scheduler.deciding import About, decide_all, each, evidence_of
 from scheduler.gather import gather, scopes
 from scheduler.jobs import JobContext
+from scheduler.reasons import reason
 from scheduler.watch import settle
 from store.connection import Connection, connect
 from store.decisions import record_decision
@@ -71,11 +72,11 @@ def _keep(connection: Connection, context: JobContext, about: About, lacking: tu
     decision = about.decision
     act = decision.act and not lacking
     if _slips(about):
-        found = "slipped: a figure is established to be out of its bounds"
+        found = reason("slipped", "a figure is established to be out of its bounds")
     elif decision.eligible:
-        found = "out_of_bounds: over the window, and not established to be"
+        found = reason("out_of_bounds", "over the window, and not established to be")
     else:
-        found = "stands: nothing speaks for a successor"
+        found = reason("stands", "nothing speaks for a successor")
     last = last_codes(connection, context.job, about.subject)
     if last is None or (last[0], last[1][0]) != (act, found.partition(":")[0]):
         record_decision(

@@ -9,19 +9,20 @@ from typing import Any, Literal
 
 from scheduler.gates import Gate
 from scheduler.jobs import JobContext
-from scheduler.training_run import WAITS_FOR_PERSON, actor, named
+from scheduler.reasons import Code, reason
+from scheduler.training_run import WAITS_FOR_PERSON, actor, named, successor_at
 from schemas.errors import RegistryError
 from store import registry
 from store.alarms import clear_alarm, raise_alarm
 from store.connection import Connection
 from store.decisions import record_decision
 from store.leadership import fenced
-from store.registered import champion_of, serving
+from store.registered import EVERY_PLANT, champion_of, champions_before, serving
 from store.registry_steps import Actor, step
 from store.training import Retraining, RetrainingState, Scope, last_codes, set_retraining
 
 ROLLED_BACK = "rolled_back"
-_FOR_PERSONS = (
+_FOR_PERSONS: tuple[Code, ...] = (
     "approval",
     "registry",
     "cannot_roll_back",
@@ -31,7 +32,7 @@ _FOR_PERSONS = (
     "refused_yet",
 )  # codes that only a person can answer
 
-Change = Literal["shadow", "promoted", "rolled_back"]
+Change = Literal["shadow", "promoted", "rolled_back", "withdrawn"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,19 @@ class Case:
     version: str  # of the successor
 
 
-def take(case: Case, gate: Gate, change: Change, evidence: Mapping[str, Any]) -> str:
+def champion_before(case: Case) -> str | None:
+    """What gave the verdicts before the champion, and gives them again after a rollback; None: nothing did.
+
+    That is seldom other than the successor's parent: a person may have let it follow another champion, and a plant
+    whose first own champion goes is served as every plant is.
+    """
+    own = champions_before(case.connection, case.scope.plant)
+    if own:
+        return own[0]
+    return champion_of(serving(case.connection), EVERY_PLANT) if case.scope.plant else None
+
+
+def take(case: Case, gate: Gate, change: Change, evidence: Mapping[str, Any], *, back: str | None = None) -> str:
     """Take a step that a gate lets pass, reject what it rejects, and keep what it said.
 
     Args:
@@ -54,6 +67,7 @@ def take(case: Case, gate: Gate, change: Change, evidence: Mapping[str, Any]) ->
         gate: what it has shown.
         change: the step.
         evidence: figures that the gate looked at.
+        back: what a rollback goes back to, as it was tried; None: another step.
 
     Returns:
         What was done, for people.
@@ -64,17 +78,18 @@ def take(case: Case, gate: Gate, change: Change, evidence: Mapping[str, Any]) ->
     """
     if gate.way == "wait":
         return keep(case, gate, None, evidence)
-    state: RetrainingState = change if gate.way == "pass" else "rejected"
+    done: Change | Literal["rejected"] = change if gate.way == "pass" else "rejected"
+    state: RetrainingState = "waiting" if done == "withdrawn" else done
     context, connection = case.context, case.connection
     who = actor(context, "; ".join(gate.why), context.now)
     with fenced(connection, context.attempt_id):
         try:
             with step(connection, f"move successor {case.version!r}", who):
-                if not _stands(case, change):
+                if not _stands(case, change, back):
                     return f"{case.version}: somebody changed what serves meanwhile"
-                _CHANGES[state](case, who)
+                _CHANGES[done](case, who)
         except RegistryError as error:
-            refused = Gate(way="wait", why=(f"registry: {error}; {error.remedy}; {gate.why[0]}",))
+            refused = Gate(way="wait", why=(reason("registry", f"{error}; {error.remedy}; {gate.why[0]}"),))
             return _kept(case, refused, None, evidence)
         return _kept(case, gate, state, evidence)
 
@@ -87,7 +102,7 @@ def keep(case: Case, gate: Gate, state: RetrainingState | None, evidence: Mappin
 
 def _kept(case: Case, gate: Gate, state: RetrainingState | None, evidence: Mapping[str, Any]) -> str:
     connection, now = case.connection, case.context.now
-    subject, told = f"{named(case.scope)}: successor {case.version}", "; ".join(gate.why)
+    subject, told = successor_at(case.scope, case.version), "; ".join(gate.why)
     act = state is not None
     if state is not None:
         set_retraining(connection, case.found.retraining_id, state, why=told, at=now)
@@ -99,27 +114,29 @@ def _kept(case: Case, gate: Gate, state: RetrainingState | None, evidence: Mappi
 
 
 def _tell(case: Case, state: RetrainingState | None, codes: tuple[str, ...], told: str) -> None:
-    connection, subject, now = case.connection, named(case.scope), case.context.now
+    connection, subject, now = case.connection, successor_at(case.scope, case.version), case.context.now
     if set(codes) & set(_FOR_PERSONS):
         text = f"successor {case.version} waits for a person: {told}; see `coilflow models show {case.version}`"
         raise_alarm(connection, WAITS_FOR_PERSON, subject, text=text, now=now)
     else:
         clear_alarm(connection, WAITS_FOR_PERSON, subject, now=now)
     if state == "rolled_back":
-        text = f"{case.version} was rolled back to {case.found.parent}: {told}"
-        raise_alarm(connection, ROLLED_BACK, subject, text=text, now=now)
+        text = f"{case.version} was rolled back: {told}"
+        raise_alarm(connection, ROLLED_BACK, named(case.scope), text=text, now=now)
     elif state == "promoted":
-        clear_alarm(connection, ROLLED_BACK, subject, now=now)
+        clear_alarm(connection, ROLLED_BACK, named(case.scope), now=now)
 
 
-def _stands(case: Case, change: Change) -> bool:
+def _stands(case: Case, change: Change, back: str | None) -> bool:
     """Whether what serves is still what the case was looked at with."""
     rows = serving(case.connection)
     own = rows.get(case.scope.plant)
     if champion_of(rows, case.scope.plant) != case.champion:
         return False
+    if change == "rolled_back":
+        return champion_before(case) == back
     shadows = None if own is None else own.shadow
-    return shadows == (case.version if change == "promoted" else None) or change == "rolled_back"
+    return shadows == (None if change == "shadow" else case.version)
 
 
 def _shadow(case: Case, who: Actor) -> None:
@@ -134,6 +151,10 @@ def _roll_back(case: Case, who: Actor) -> None:
     registry.rollback(case.connection, who, plant=case.scope.plant)
 
 
+def _withdraw(case: Case, who: Actor) -> None:
+    registry.withdraw(case.connection, case.version, who, plant=case.scope.plant)
+
+
 def _reject(case: Case, who: Actor) -> None:
     registry.reject(case.connection, case.version, who)
 
@@ -142,5 +163,6 @@ _CHANGES: Mapping[str, Callable[[Case, Actor], None]] = {
     "shadow": _shadow,
     "promoted": _promote,
     "rolled_back": _roll_back,
+    "withdrawn": _withdraw,
     "rejected": _reject,
 }

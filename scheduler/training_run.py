@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -26,6 +26,7 @@ from models.reference import write_reference
 from scheduler.gates import Gate, holdout_gate
 from scheduler.gather import Gathered
 from scheduler.jobs import JobContext
+from scheduler.reasons import Code, reason
 from schemas.errors import (
     BundleError,
     NotLeaderError,
@@ -55,6 +56,7 @@ from store.training import (
 TRAINING_FAILED, WAITS_FOR_PERSON = "retraining_failed", "successor_waits"
 _FEATURES = "features"  # below the data folder
 _STATES: Mapping[str, Settled] = {"pass": "accepted", "wait": "waiting", "reject": "rejected"}
+_CODES: Mapping[Literal["failed", "killed"], Code] = {"failed": "training_failed", "killed": "training_killed"}
 _REFERENCE_COILS = 1000  # of a plant, the latest
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -79,6 +81,11 @@ class Attempt:
 def named(scope: Scope) -> str:
     """Whose coils, for people and as a subject."""
     return scope.plant or "every plant"
+
+
+def successor_at(scope: Scope, version: str) -> str:
+    """A successor and whose coils it is for: what is decided and told of it, and of no other, has that subject."""
+    return f"{named(scope)}: successor {version}"
 
 
 def train(connection: Connection, attempt: Attempt) -> str:
@@ -168,7 +175,7 @@ def _register(connection: Connection, attempt: Attempt, snapshot: StoredSnapshot
             connection,
             context.job,
             at=now,
-            subject=f"{named(scope)}: successor {version}",
+            subject=successor_at(scope, version),
             act=gate.way == "pass",
             why=gate.why,
             evidence=told,
@@ -177,9 +184,7 @@ def _register(connection: Connection, attempt: Attempt, snapshot: StoredSnapshot
             _reject(connection, context, version, "; ".join(gate.why), now)
         if gate.way == "wait":
             text = f"successor {version} waits for a person: {gate.why[0]}; `coilflow models show {version}`"
-            raise_alarm(connection, WAITS_FOR_PERSON, named(scope), text=text, now=now)
-        else:
-            clear_alarm(connection, WAITS_FOR_PERSON, named(scope), now=now)
+            raise_alarm(connection, WAITS_FOR_PERSON, successor_at(scope, version), text=text, now=now)
         clear_alarm(connection, TRAINING_FAILED, named(scope), now=now)
     return f"successor {version}, {_STATES[gate.way]}: {gate.why[0]}"
 
@@ -207,9 +212,10 @@ def _supersede(connection: Connection, context: JobContext, scope: Scope, versio
     for one in retrainings(connection, plant=scope.plant):
         waits = one.state == "waiting" and one.candidate not in (None, version, *taken_up)
         if waits and one.candidate is not None:
-            why = f"superseded: by {version}, which learnt from newer labels"
+            why = reason("superseded", f"by {version}, which learnt from newer labels")
             _reject(connection, context, one.candidate, why, now)
             set_retraining(connection, one.retraining_id, "rejected", why=why, at=now)
+            clear_alarm(connection, WAITS_FOR_PERSON, successor_at(scope, one.candidate), now=now)
 
 
 def _reject(connection: Connection, context: JobContext, version: str, why: str, now: datetime) -> None:
@@ -220,7 +226,13 @@ def _reject(connection: Connection, context: JobContext, version: str, why: str,
         _log.info("a candidate stays as it is", ensemble=version, reason=str(error))
 
 
-def _ended(connection: Connection, attempt: Attempt, state: Settled, why: str, snapshot: StoredSnapshot | None) -> str:
+def _ended(
+    connection: Connection,
+    attempt: Attempt,
+    state: Literal["failed", "killed"],
+    why: str,
+    snapshot: StoredSnapshot | None,
+) -> str:
     context, scope, now = attempt.context, attempt.gathered.scope, attempt.now()
     with fenced(connection, context.attempt_id):
         if snapshot is not None:
@@ -228,9 +240,8 @@ def _ended(connection: Connection, attempt: Attempt, state: Settled, why: str, s
         digest = None if snapshot is None else snapshot.digest
         end_retraining(connection, attempt.retraining_id, state, why=why, at=now, snapshot=digest)
         subject = f"{named(scope)}: ensemble {attempt.gathered.champion.version}"
-        record_decision(
-            connection, context.job, at=now, subject=subject, act=False, why=(f"training_{state}: {why}",), evidence={}
-        )
+        told = (reason(_CODES[state], why),)
+        record_decision(connection, context.job, at=now, subject=subject, act=False, why=told, evidence={})
         text = f"no successor of {attempt.gathered.champion.version} could be trained: {why}"
         raise_alarm(connection, TRAINING_FAILED, named(scope), text=text, now=now)
     return f"training {state}: {why}"

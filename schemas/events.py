@@ -134,7 +134,7 @@ class ModelChanged(_Data):
     model: Name
     version: Name
     change: Literal[
-        "registered", "shadowed", "promoted", "retired", "rejected", "rolled_back", "swapped", "refused"
+        "registered", "shadowed", "withdrawn", "promoted", "retired", "rejected", "rolled_back", "swapped", "refused"
     ]  # swapped, refused: a worker's answer
     plant: Name | None = None  # None: every plant
     ensemble_version: Name | None = None

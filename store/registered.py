@@ -16,7 +16,7 @@ from store.queries import query
 EVERY_PLANT = ""  # that has no row of its own
 
 ChangeKind = Literal[
-    "registered", "shadowed", "promoted", "retired", "rejected", "rolled_back", "frozen", "unfrozen"
+    "registered", "shadowed", "withdrawn", "promoted", "retired", "rejected", "rolled_back", "frozen", "unfrozen"
 ]  # fmt: skip
 
 

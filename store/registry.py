@@ -99,6 +99,23 @@ def shadow(connection: Connection, version: str, actor: Actor, *, plant: str = E
         settle_state(connection, found.version, "shadow", actor)
 
 
+def withdraw(connection: Connection, version: str, actor: Actor, *, plant: str = EVERY_PLANT) -> None:
+    """End an ensemble's shadow of a plant: it is a candidate again, and the place is free for another.
+
+    Raises:
+        RegistryError: it is unknown or does not shadow the plant, or automatic change is frozen.
+        StoreError: the database refused.
+    """
+    with step(connection, f"end the shadow of ensemble {version!r}", actor):
+        found = known_ensemble(connection, version)
+        own = serving(connection).get(plant)
+        if own is None or own.shadow != version:
+            raise RegistryError(f"ensemble {version} does not shadow {_of(plant)}", remedy=LIST)
+        _serve(connection, plant, own.champion, None, actor)
+        note_change(connection, found, "withdrawn", plant, actor, champion=own.champion, shadow=version)
+        settle_state(connection, version, "candidate", actor)
+
+
 def reject(connection: Connection, version: str, actor: Actor) -> None:
     """Give a candidate or a shadow up for good; it judges nowhere any more.
 

@@ -21,6 +21,7 @@ from store.registry import (
     shadow,
     start_registry,
     unfreeze,
+    withdraw,
 )
 from store.registry_steps import Actor
 from tests.registry.given import ANNA, JOB, TOPIC, later, member, new_ensemble, register, served, states
@@ -106,6 +107,27 @@ def test_a_plant_may_have_a_champion_of_its_own(connection: Connection) -> None:
     rows = serving(connection)
     assert [champion_of(rows, plant) for plant in ("linz", "graz", "")] == ["e2", "e1", "e1"]
     assert states(connection, "e1", "e2") == {"e1": "champion", "e2": "champion"}
+
+
+def test_a_withdrawn_shadow_is_a_candidate_again_and_its_place_is_free(connection: Connection) -> None:
+    register(connection, "e1", "e2", "e3")
+    promote(connection, "e1", ANNA)
+    shadow(connection, "e2", JOB, plant="linz")
+    before = everything(connection)
+    for version, plant in (("e2", ""), ("e3", "linz"), ("e1", "")):
+        with pytest.raises(RegistryError, match=f"{version} does not shadow"):
+            withdraw(connection, version, JOB, plant=plant)
+    assert everything(connection) == before
+    withdraw(connection, "e2", later(JOB, 1), plant="linz")
+    assert served(connection) == {"": ("e1", None)}
+    assert states(connection, "e2") == {"e2": "candidate"}
+    last = model_changes(connection)[-1]
+    assert (last.change, last.plant, last.who) == ("withdrawn", "linz", "promotion")
+    assert last.before == {"champion": None, "shadow": "e2", "state": "shadow"}
+    shadow(connection, "e3", JOB, plant="linz")
+    freeze(connection, ANNA)
+    with pytest.raises(RegistryError, match="frozen"):
+        withdraw(connection, "e3", JOB, plant="linz")
 
 
 def test_a_shadow_judges_beside_the_champion_until_it_is_promoted_or_rejected(connection: Connection) -> None:

@@ -28,9 +28,10 @@ from store.connection import Connection, connect
 from store.feedback import Feedback, record_feedback
 from store.leadership import leader_session, take_over
 from store.registered import ensemble
-from store.registry import start_registry
+from store.registry import register_ensemble, start_registry
 from store.registry_steps import Actor
 from store.schedule import begin_attempt, commit_attempt, request_fire
+from store.training import begin_retraining, end_retraining
 from store.verdicts import Decided, record_verdicts
 from tests.models.coils import LIMITS, random_matrix, write_plain_bundle
 
@@ -83,10 +84,10 @@ def coils(count: int, *, first: int = 0) -> Coils:
     return Coils(first=first, matrix=matrix)
 
 
-def write_champion(folder: Path) -> Path:
-    """An ensemble of one member that looks at the top face alone."""
+def write_champion(folder: Path, version: str = "champion", *, face: str = "top", member: str = "faces") -> Path:
+    """An ensemble of one member that looks at one face alone."""
     weight = np.zeros((1, 18), dtype=np.float32)
-    weight[0, FACES["top"]] = 4.0
+    weight[0, FACES[face]] = 4.0
     nodes = [
         helper.make_node("ReduceMean", [INPUT, "axes"], [FEATURES], keepdims=0),
         helper.make_node("Gemm", [FEATURES, "weight", "bias"], ["odds"], transB=1),
@@ -114,16 +115,44 @@ def write_champion(folder: Path) -> Path:
     expected = 1 / (1 + np.exp(-matrix.mean(axis=1, dtype=np.float64) @ weight[0]))
     content: bytes = model.SerializeToString()
     bundle = write_plain_bundle(
-        folder / "bundles" / "faces", content, matrix, expected, kind="cnn5", scale="limits", spec=SPEC
+        folder / "bundles" / member, content, matrix, expected, kind="cnn5", scale="limits", spec=SPEC
     )
-    out = folder / "champion"
-    write_ensemble(out, name="line", version="champion", members=[bundle], thresholds={"limits": 0.5}, limits=LIMITS)
+    out = folder / version
+    write_ensemble(out, name="line", version=version, members=[bundle], thresholds={"limits": 0.5}, limits=LIMITS)
     return out
 
 
 def serve_champion(connection: Connection, folder: Path, given: Settings) -> None:
     """Register and promote the champion."""
     start_registry(connection, new_ensemble(write_champion(folder), given), ANNA)
+
+
+def accept_successor(
+    connection: Connection,
+    folder: Path,
+    given: Settings,
+    version: str,
+    *,
+    parent: str = "champion",
+    plant: str = "",
+    face: str = "bottom",
+) -> None:
+    """Leave a successor as training does that found it better on the holdout, whatever it is."""
+    made = new_ensemble(write_champion(folder, version, face=face, member=version), given, plant=plant, parent=parent)
+    register_ensemble(connection, made, ANNA)
+    retraining_id = begin_retraining(
+        connection,
+        plant=plant,
+        members=("faces",),
+        how="head",
+        parent=parent,
+        why="it is given",
+        attempt_id=0,
+        epoch=0,
+        at=NOON,
+    )
+    why = "better: on the holdout"
+    end_retraining(connection, retraining_id, "accepted", why=why, at=NOON, candidate=version)
 
 
 def judge(

@@ -59,7 +59,8 @@ create table coilflow.model_changes (
     plant            text not null,
     ensemble_version text references coilflow.ensembles (version),
     change           text not null check (change in (
-                         'registered', 'shadowed', 'promoted', 'retired', 'rejected', 'rolled_back', 'frozen', 'unfrozen'
+                         'registered', 'shadowed', 'withdrawn', 'promoted', 'retired', 'rejected', 'rolled_back',
+                         'frozen', 'unfrozen'
                      )),
     who              text not null check (who <> ''),
     why              text not null,
