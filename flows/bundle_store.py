@@ -71,6 +71,32 @@ def local_copy(stored: StoredEnsemble, settings: Settings) -> Path:
     return local
 
 
+def is_kept_elsewhere(stored: StoredEnsemble, settings: Settings) -> bool:
+    """Whether an ensemble can be copied to this machine again: it is read whole from where all machines find it.
+
+    Raises:
+        BundleAwayError: that place cannot be reached.
+        BundleError: what lies there is altered.
+    """
+    if "://" not in stored.location:
+        return False
+    files, root = _open(stored.location)
+    here = (settings.data_dir / FOLDER / _folder_name(stored.version)).resolve()
+    if isinstance(files, fs.LocalFileSystem) and Path(root).resolve() == here:
+        return False
+    _download(stored)
+    return True
+
+
+def drop_local(stored: StoredEnsemble, settings: Settings) -> None:
+    """Remove an ensemble's folder on this machine, at once for whoever looks; raises OSError."""
+    folder = settings.data_dir / FOLDER / _folder_name(stored.version)
+    gone = folder.with_name(f".{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)  # of a removal that was cut off
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
 def _from_settings(stored: StoredEnsemble, settings: Settings) -> WholeEnsemble:
     """The ensemble that every machine has by its installation, where it is that one."""
     for folder in (settings.ensemble, SHIPPED):

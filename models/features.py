@@ -3,7 +3,8 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from models.ensemble import COILS_AT_ONCE
 from schemas.coils import Float32Array
 from schemas.errors import BundleError
 
+FOLDER = "features"  # below the data folder
 _KEY_BYTES = 32  # of a SHA-256
 _SUFFIX = ".arrow"
 
@@ -24,8 +26,8 @@ class FeatureCache:
     """Where features lie between two runs; the folder may be removed at any time.
 
     Each run adds one Arrow IPC file, named by the SHA-256 of its own content, so that a cut or altered file is known
-    by its name and computed again. A row is keyed by the SHA-256 of the coil's cells: a copy that augmentation
-    changed, and a coil read with other limits, have a key of their own.
+    by its name and computed again; its time is when any of its rows was last used. A row is keyed by the SHA-256 of
+    the coil's cells: a copy that augmentation changed, and a coil read with other limits, have a key of their own.
     """
 
     folder: Path
@@ -59,7 +61,7 @@ def features(
         return _computed(bundle, matrix, spread, on_coils)
     keys = [_key(bundle, *coil) for coil in zip(matrix, spread, strict=True)]
     width = bundle.features(matrix[:1], spread[:1]).shape[1]
-    known = _read(cache, width)
+    known = _read(cache, width, set(keys))
     missing = list({key: place for place, key in enumerate(keys) if key not in known}.values())
     on_coils(len(keys) - len(missing))
     if missing:
@@ -98,8 +100,8 @@ def _schema(width: int) -> pa.Schema:
     )
 
 
-def _read(cache: FeatureCache, width: int) -> Mapping[bytes, Float32Array]:
-    """Every row of the backbone; a file that is not what its name says is removed."""
+def _read(cache: FeatureCache, width: int, wanted: Set[bytes]) -> Mapping[bytes, Float32Array]:
+    """The wanted rows; a file that is not what its name says is removed, and one that holds any is as if new."""
     known: dict[bytes, Float32Array] = {}
     for path in sorted(_place(cache).glob(f"*{_SUFFIX}")):
         content = path.read_bytes()
@@ -111,7 +113,11 @@ def _read(cache: FeatureCache, width: int) -> Mapping[bytes, Float32Array]:
         if table.schema != _schema(width):
             continue
         values = table.column("features").combine_chunks().flatten().to_numpy().reshape(-1, width)
-        known.update(zip(table.column("coil").to_pylist(), values, strict=True))
+        keys = table.column("coil").to_pylist()
+        known.update((key, row) for key, row in zip(keys, values, strict=True) if key in wanted)
+        if not wanted.isdisjoint(keys):
+            with suppress(FileNotFoundError):  # housekeeping was faster
+                os.utime(path)
     return known
 
 

@@ -22,6 +22,7 @@ from flows.retrain_process import (
 )
 from flows.snapshot import write_snapshot
 from models.ensemble import load_ensemble
+from models.features import FOLDER as FEATURES
 from models.reference import write_reference
 from scheduler.gates import Gate, holdout_gate
 from scheduler.gather import Gathered
@@ -54,7 +55,6 @@ from store.training import (
 )
 
 TRAINING_FAILED, WAITS_FOR_PERSON = "retraining_failed", "successor_waits"
-_FEATURES = "features"  # below the data folder
 _STATES: Mapping[str, Settled] = {"pass": "accepted", "wait": "waiting", "reject": "rejected"}
 _CODES: Mapping[Literal["failed", "killed"], Code] = {"failed": "training_failed", "killed": "training_killed"}
 _REFERENCE_COILS = 1000  # of a plant, the latest
@@ -139,7 +139,7 @@ def _order(attempt: Attempt, champion: Path, snapshot: StoredSnapshot) -> Order:
         combine=settings.combine,
         seed=attempt.retraining_id,
         out=settings.data_dir / FOLDER / str(attempt.retraining_id),
-        cache=settings.data_dir / _FEATURES,
+        cache=settings.data_dir / FEATURES,
         profiles=settings.tolerance_profiles,
     )
 

@@ -110,3 +110,9 @@ def latest_drift_checks(connection: Connection) -> tuple[DriftCheck, ...]:
     """The newest check of each plant; raises StoreError where the database refuses."""
     with store_errors("read the drift checks"):
         return tuple(DriftCheck.from_row(row) for row in connection.execute(query("latest_drift_checks")))
+
+
+def prune_drift_checks(connection: Connection, *, before: datetime, rows: int) -> int:
+    """Delete a piece of the checks of before then but each plant's newest; returns how many, raises StoreError."""
+    with store_errors("delete old drift checks"):
+        return connection.execute(query("prune_drift_checks"), {"before": before, "rows": rows}).rowcount

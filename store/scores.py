@@ -171,6 +171,12 @@ def note_assessed(connection: Connection, scores: Sequence[ModelScore]) -> None:
         connection.execute(query("note_assessed"), {"rows": rows})
 
 
+def prune_scores(connection: Connection, *, before: datetime, rows: int) -> int:
+    """Delete a piece of the scores of before then that newer ones replaced; returns how many, raises StoreError."""
+    with store_errors("delete old scores"):
+        return connection.execute(query("prune_scores"), {"before": before, "rows": rows}).rowcount
+
+
 def same_figures(a: Score, b: Score) -> bool:
     """Whether two scores say the same, to the digits that are kept."""
     return _figures(a) == _figures(b)

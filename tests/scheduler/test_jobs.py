@@ -59,7 +59,7 @@ def test_housekeeping_deletes_what_was_published_or_run_long_ago_and_nothing_els
     connection.execute("update coilflow.outbox set published_at = %s where key = 'linz/old'", (NOON - 8 * DAY,))
     connection.execute("update coilflow.outbox set published_at = %s where key = 'linz/new'", (NOON - DAY,))
     run(database, "housekeeping", NOON - 500 * DAY)
-    assert run(database, "housekeeping", NOON).said == "deleted 1 published rows of the outbox and 1 old runs"
+    assert run(database, "housekeeping", NOON).said == "deleted 1 published rows of the outbox, 1 old runs"
     assert {row["key"] for row in rows(connection, "select key from coilflow.outbox")} == {"linz/new", "linz/waiting"}
     assert rows(connection, "select fire_at from coilflow.fires") == [{"fire_at": NOON}]
     assert [row["epoch"] for row in rows(connection, "select epoch from coilflow.leaders order by 1")][-1] == 2

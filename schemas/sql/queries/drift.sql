@@ -42,3 +42,13 @@ values (
 select distinct on (plant) checked_at, plant, ensemble_version, coils, drifted, sentence, figures
 from coilflow.drift_checks
 order by plant, check_id desc;
+
+-- name: prune_drift_checks
+-- The newest check of each plant stays.
+delete from coilflow.drift_checks
+where check_id in (
+    select d.check_id from coilflow.drift_checks as d
+    where d.checked_at < %(before)s
+      and exists (select from coilflow.drift_checks as n where n.plant = d.plant and n.check_id > d.check_id)
+    limit %(rows)s
+);

@@ -103,3 +103,13 @@ from jsonb_to_recordset(%(rows)s::jsonb) as g(
 where s.newest
   and (s.kind, s.model, s.version, s.role, s.slice_kind, s.slice)
       = (g.kind, g.model, g.version, g.role, g.slice_kind, g.slice);
+
+-- name: prune_scores
+-- The newest score of each subject and slice stays: it holds until now.
+delete from coilflow.model_scores
+where score_id in (
+    select score_id from coilflow.model_scores
+    where computed_at < %(before)s and not newest
+    order by computed_at
+    limit %(rows)s
+);
