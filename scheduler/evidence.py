@@ -13,6 +13,10 @@ the labels came. A missed coil is seen only where a review asked for it, with a 
 coils called NOK are looked at, and about as soon as those drawn. Labels that nobody asked for (a customer's complaint)
 say nothing of how many more there are: they count for agreement, not for recall.
 
+**A disputed coil** counts for nothing until that is settled: nobody knows what it is, and as a right one it would hide
+errors for as long as nobody settles it. It keeps its place in the order. That takes for granted that people do not
+disagree mostly about coils that the version has right.
+
 **Where labels come without regard to the verdict** (`feedback = "regardless"`) labelled coils stand for all, in the
 order in which labels came, and coils without a label are left out.
 """
@@ -42,9 +46,11 @@ class Outcomes:
     is_nok: BoolArray  # the label; means nothing where there is none
     labelled_at: FloatArray  # s since any moment; NaN: no label yet, or disputed
     review_probability: FloatArray  # with which a review was asked for, (0, 1]; NaN: none was
+    disputed: BoolArray | None = None  # people differ on it, and nobody has settled it; None: none is
     least_probability: float = 1.0  # of a review of a coil that it calls NOK; below 1 of a member, which may be alone
     before: int = 0  # coils decided before these
     before_nok: int = 0  # of them labelled NOK
+    before_disputed: int = 0  # of them disputed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,20 +104,24 @@ class Check:
 
 
 def agreement_stream(outcomes: Outcomes, feedback: str) -> Stream:
-    """Right where the label agrees with the verdict, or is not there yet."""
+    """Right where the label agrees with the verdict, or is not there yet; a disputed coil counts for nothing."""
     labelled = ~np.isnan(outcomes.labelled_at)
     right = ~(labelled & (outcomes.called_nok != outcomes.is_nok))
-    stream = Stream(right=right, weight=np.ones(right.shape), before=outcomes.before)
+    stream = Stream(
+        right=right,
+        weight=np.where(_uncounted(outcomes), 0.0, 1.0),
+        before=outcomes.before - outcomes.before_disputed,
+    )
     return _labelled_only(stream, outcomes, labelled) if feedback == "regardless" else stream
 
 
 def false_alarm_stream(outcomes: Outcomes, feedback: str) -> Stream:
-    """Right where a coil is no false alarm; coils labelled NOK keep their place and count for nothing."""
+    """Right where a coil is no false alarm; coils labelled NOK or disputed keep their place and count for nothing."""
     labelled = ~np.isnan(outcomes.labelled_at)
     stream = Stream(
         right=~(labelled & outcomes.called_nok & ~outcomes.is_nok),
-        weight=np.where(labelled & outcomes.is_nok, 0.0, 1.0),
-        before=outcomes.before - outcomes.before_nok,
+        weight=np.where((labelled & outcomes.is_nok) | _uncounted(outcomes), 0.0, 1.0),
+        before=outcomes.before - outcomes.before_nok - outcomes.before_disputed,
     )
     return _labelled_only(stream, outcomes, labelled) if feedback == "regardless" else stream
 
@@ -169,6 +179,10 @@ def _check(
         established_at=None if found is None else stream.before + int(counts[: found.at].sum()),
         by_coils=None if found is None else int(counts[found.since : found.at].sum()),
     )
+
+
+def _uncounted(outcomes: Outcomes) -> BoolArray:
+    return np.zeros(outcomes.called_nok.shape, dtype=np.bool_) if outcomes.disputed is None else outcomes.disputed
 
 
 def _labelled_only(stream: Stream, outcomes: Outcomes, wanted: BoolArray) -> Stream:

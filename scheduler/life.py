@@ -85,6 +85,7 @@ class Lives:
             outcomes_of(latest),
             before=before,
             before_nok=len(nok) - sum(coil.labelled and coil.is_nok for coil in latest),
+            before_disputed=sum(map(_disputed, telling)) - sum(map(_disputed, latest)),  # each has a word NOK
         )
         return Life(outcomes=outcomes, found_nok=outcomes_of(nok), score=_score(telling, after))
 
@@ -125,7 +126,12 @@ def outcomes_of(decided: Sequence[DecidedCoil | TellingCoil]) -> Outcomes:
         is_nok=np.array([coil.is_nok for coil in decided], dtype=np.bool_),
         labelled_at=np.array([coil.labelled_at_s if coil.labelled else np.nan for coil in decided], dtype=np.float64),
         review_probability=np.array([coil.probability if coil.asked else np.nan for coil in decided], dtype=np.float64),
+        disputed=np.array([_disputed(coil) for coil in decided], dtype=np.bool_),
     )
+
+
+def _disputed(coil: DecidedCoil | TellingCoil) -> bool:
+    return coil.labelled_at_s is not None and not coil.labelled
 
 
 def _score(telling: Sequence[TellingCoil], after: datetime) -> Score:

@@ -151,7 +151,7 @@ def _seen(case: Case, pairs: Sequence[Pair]) -> InShadow:
     return InShadow(
         coils=len(pairs),
         differ=len(differ),
-        alarms_alone=sum(pair.shadow_nok and not (pair.labelled and pair.is_nok) for pair in differ),
+        alarms_alone=sum(pair.shadow_nok and not (pair.is_nok or pair.disputed) for pair in differ),
         compared=_compared(pairs, regardless=case.context.settings.policy.feedback == "regardless"),
         refused=said.outlasted[0] if said.outlasted else None,
         refused_yet=said.refused[0] if said.refused else None,
@@ -177,10 +177,14 @@ def _compared(pairs: Sequence[Pair], *, regardless: bool) -> dict[str, Any] | No
 
 
 def _watch(case: Case) -> str:
-    """The first coils of a new champion are watched, until all of them that were asked for have their labels."""
+    """The first coils of a new champion are watched, until all of them that were asked for have their labels.
+
+    A later coil stands in for one that is disputed: so a dispute neither holds the watch up nor ends it on nothing.
+    """
     settings, now, connection = case.context.settings, case.context.now, case.connection
     most, since = settings.promotion.watch_coils, _since(case, "promoted")
-    decided = outcomes_of_ensemble(connection, [case.version], case.scope, until=now, since=since, most=most)
+    version, scope = [case.version], case.scope
+    decided = outcomes_of_ensemble(connection, version, scope, until=now, since=since, most=most, disputed=False)
     back = champion_before(case)
     before = latest_outcomes(connection, back, case.scope, until=since, most=most) if back else ()
     gate = watch_gate(outcomes_of(decided), outcomes_of(before), settings.policy, settings.promotion)

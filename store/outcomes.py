@@ -30,7 +30,7 @@ class TellingCoil(NamedTuple):
     p_nok: float
     is_nok: bool  # false where nobody said
     labelled: bool
-    labelled_at_s: float | None  # since 1970
+    labelled_at_s: float | None  # since 1970; also where people differ, so that there is no label
     asked: bool
     probability: float | None  # with which such a coil is asked for
     undecided: bool

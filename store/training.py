@@ -42,7 +42,7 @@ class DecidedCoil(NamedTuple):
     p_nok: float
     is_nok: bool  # false where nobody said
     labelled: bool
-    labelled_at_s: float | None  # since 1970
+    labelled_at_s: float | None  # since 1970; also where people differ, so that there is no label
     asked: bool
     probability: float | None  # with which such a coil is asked for
     undecided: bool
@@ -66,6 +66,7 @@ class Pair(NamedTuple):
     champion_nok: bool
     is_nok: bool  # false where nobody said
     labelled: bool
+    disputed: bool  # people differ, so that there is no label
     asked: bool
     probability: float | None
 
@@ -145,6 +146,7 @@ def outcomes_of_ensemble(
     until: datetime,
     since: datetime | None = None,
     most: int | None = None,
+    disputed: bool = True,
 ) -> tuple[DecidedCoil, ...]:
     """Every coil that ensembles decided as champions, each by the verdict that counts, in the order of decision.
 
@@ -155,19 +157,21 @@ def outcomes_of_ensemble(
         until: decided until then.
         since: decided from then on; None: from the first.
         most: no more than the first so many; None: all.
+        disputed: whether coils on which people differ are among them.
 
     Raises:
         StoreError: the database refused.
     """
     named = [spelling for version in versions for spelling in spellings(version)]
-    parameters = {"versions": named, "since": since, "until": until, "most": most, **scope.parameters()}
+    given = {"since": since, "until": until, "most": most, "disputed": disputed}
+    parameters = {"versions": named, **given, **scope.parameters()}
     return _many(connection, "outcomes_of_ensemble", DecidedCoil, parameters)
 
 
 def latest_outcomes(
     connection: Connection, version: str, scope: Scope, *, until: datetime, most: int
 ) -> tuple[DecidedCoil, ...]:
-    """The last coils that an ensemble decided until a moment, in the order of decision; raises StoreError."""
+    """The last coils that an ensemble decided until a moment and nobody disputes, in their order; raises StoreError."""
     parameters = {"versions": spellings(version), "until": until, "most": most, **scope.parameters()}
     return _many(connection, "latest_outcomes", DecidedCoil, parameters)[::-1]
 
@@ -247,7 +251,7 @@ def shadow_pairs(
 
 
 def unanswered(connection: Connection, version: str, scope: Scope, *, since: datetime, until: datetime) -> int:
-    """Of the coils that a champion judged at a time, those asked for that nobody labelled yet; raises StoreError."""
+    """Of the coils that a champion judged at a time, those asked for that nobody spoke of yet; raises StoreError."""
     parameters = {"versions": spellings(version), "since": since, "until": until, **scope.parameters()}
     with store_errors("count what nobody has answered"):
         [row] = connection.execute(query("unanswered"), parameters).fetchall()

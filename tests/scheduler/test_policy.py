@@ -43,12 +43,38 @@ def _evidence(outcomes: Outcomes, **changed: object) -> Evidence:
     return dataclasses.replace(plenty, **changed)  # type: ignore[arg-type] # fields by name
 
 
+@given(seed=st.integers(0, 99), share=st.floats(0, 1))
+@settings(max_examples=30)
+def test_a_disputed_coil_counts_neither_as_right_nor_as_wrong(seed: int, share: float) -> None:
+    plain = _outcomes(300, recall=0.7, false_alarms=0.3, nok=0.2, draw=0.3, seed=seed)
+    disputed = ~np.isnan(plain.labelled_at) & (np.random.default_rng(seed).random(300) < share)
+    known = dataclasses.replace(plain, labelled_at=np.where(disputed, np.nan, plain.labelled_at), disputed=disputed)
+    other = dataclasses.replace(known, called_nok=known.called_nok ^ disputed, is_nok=known.is_nok ^ disputed)
+    assert check_all(_evidence(known), SETTINGS) == check_all(_evidence(other), SETTINGS), "whatever it is in truth"
+    agreement, _, alarms = check_all(_evidence(known), SETTINGS)
+    assert agreement.coils == 300 - disputed.sum()
+    labelled_nok = known.is_nok & ~np.isnan(known.labelled_at)
+    assert alarms.coils == 300 - (disputed | labelled_nok).sum()
+
+
 GOOD = _outcomes(600, recall=0.8, false_alarms=0.05)
 BAD = _outcomes(600, recall=0.8, false_alarms=0.42)
 
 
 def _check(outcomes: Outcomes, figure: str, settings: PolicySettings = SETTINGS) -> Check:
     return next(c for c in check_all(_evidence(outcomes), settings) if c.figure == figure)
+
+
+def test_disputes_hide_no_errors() -> None:
+    wrong = np.arange(60) % 5 == 0
+    outcomes = Outcomes(
+        called_nok=np.ones(60, dtype=np.bool_),
+        is_nok=~wrong,
+        labelled_at=np.where(wrong, 1.0, np.nan),
+        review_probability=np.ones(60),
+    )
+    assert _check(outcomes, "agreement").established_at is None, "those without a label count as right"
+    assert _check(dataclasses.replace(outcomes, disputed=~wrong), "agreement").established_at is not None
 
 
 def test_a_version_that_is_surely_bad_is_acted_on_and_every_figure_is_told() -> None:

@@ -7,12 +7,13 @@ select
 from coilflow.counted_verdicts
 where role = 'champion' and ensemble_version = any(%(versions)s) and decided_at <= %(until)s
   and (%(since)s::timestamptz is null or decided_at >= %(since)s)
+  and (%(disputed)s or label is not null or labelled_at is null)
   and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
 order by decided_at, verdict_id
 limit %(most)s;
 
 -- name: latest_outcomes
--- The last coils that an ensemble decided, the newest first.
+-- The last coils that an ensemble decided and nobody disputes, the newest first.
 select
     verdict_id, called_nok, p_nok, coalesce(is_nok, false), label is not null,
     extract(epoch from labelled_at)::float8, review <> '{}', review_probability, verdict = 'UNDECIDED',
@@ -20,6 +21,7 @@ select
 from coilflow.counted_verdicts
 where role = 'champion' and ensemble_version = any(%(versions)s) and decided_at <= %(until)s
   and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
+  and (label is not null or labelled_at is null)
 order by decided_at desc, verdict_id desc
 limit %(most)s;
 
@@ -72,8 +74,8 @@ join coilflow.readings as r using (plant, coil_id, revision);
 -- name: shadow_pairs
 -- Coils that a champion and its shadow both judged, on the same revision, the first one first.
 select
-    s.p_nok >= s.threshold, c.called_nok, coalesce(c.is_nok, false), c.label is not null, c.review <> '{}',
-    c.review_probability
+    s.p_nok >= s.threshold, c.called_nok, coalesce(c.is_nok, false), c.label is not null,
+    c.label is null and c.labelled_at is not null, c.review <> '{}', c.review_probability
 from coilflow.verdicts as s
 join coilflow.counted_verdicts as c
     on c.role = 'champion' and c.plant = s.plant and c.coil_id = s.coil_id and c.revision = s.revision
@@ -83,11 +85,12 @@ where s.role = 'shadow' and s.ensemble_version = any(%(shadows)s) and c.ensemble
 order by s.verdict_id;
 
 -- name: unanswered
--- Of the coils that a champion judged at a time, those that a person was asked to look at and nobody has yet.
+-- Of the coils that a champion judged at a time, those that a person was asked to look at and nobody has yet. A disputed
+-- coil has been looked at: it has a time and no label.
 select count(*) as unanswered
 from coilflow.counted_verdicts
 where role = 'champion' and ensemble_version = any(%(versions)s) and decided_at between %(since)s and %(until)s
-  and review <> '{}' and label is null
+  and review <> '{}' and labelled_at is null
   and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end;
 
 -- name: record_snapshot
