@@ -22,8 +22,8 @@ from store.connection import Connection
 from store.feedback import record_feedback
 from store.labels import list_labels
 
-# A shift with more going wrong than on a good day, so that there is something to see.
-LINE = replace(PRODUCTION, defect_share=0.3, gauge=replace(PRODUCTION.gauge, damaged_share=0.01))
+# A line on which far more goes wrong than on a good one, so that there is something to see and to learn from.
+LINE = replace(PRODUCTION, defect_share=0.5, gauge=replace(PRODUCTION.gauge, damaged_share=0.01))
 # The gauge's source has aged: it reads a tenth too little of a coating that is as good or bad as before.
 AGED = replace(LINE, gauge=replace(LINE.gauge, reads_share=0.9))
 IN_DOUBT = 4  # coils kept for pictures

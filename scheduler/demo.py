@@ -37,9 +37,10 @@ from store.schedule import PastFire
 from store.swaps import answers
 from store.training import Retraining, retrainings
 
+STORY_COILS = 1600  # with so many, a successor is proved whatever the seed
 LEAST_COILS = 800  # with fewer, too few are NOK to learn from and to prove a successor on
-_CALM_SHARE = 0.2  # of the coils: the line as the models know it
-_SHARE_TO_LEARN_FROM = 0.4  # of the coils that have to be labelled first
+_CALM_SHARE = 0.15  # of the coils: the line as the models know it
+_SHARE_TO_LEARN_FROM = 0.45  # of the coils that have to be labelled first
 _RESERVED_COILS = 320  # for training, shadow, swap and what comes after it: with fewer left, nothing is begun
 _ANSWER_S = 60.0  # for a swap
 _LOOK_S = 0.1
@@ -78,9 +79,10 @@ class _Stage:
 
 
 def story_settings(settings: Settings, coils: int) -> Settings:
-    """The settings as a story of so many coils needs them: bounds and tests stay as they come.
+    """The settings as a story of so many coils needs them: bounds, tests and what they risk stay as they come.
 
     Operators look at every coil, so labels come regardless of verdicts; and there is less to wait for than in a plant.
+    `_tell_settings` tells each of them.
     """
     return settings.model_copy(
         update={
@@ -157,13 +159,15 @@ def run_story(
 def _play(stage: _Stage, coils: int, *, trains: bool) -> tuple[str, ...]:
     drifts = coils >= LEAST_COILS
     calm = int(_CALM_SHARE * coils) if drifts else coils
+    _tell_settings(stage)
     stage.tell("line", [f"{calm} coils as the models know them"])
     for block in coils_of(stage.host, calm, seed=stage.seed, line=LINE):
         run_block(stage.host, block, seed=stage.seed)
     _score(stage)
     _tell_people(stage)
     if not drifts:
-        return (f"drift, retraining and swap: {coils} coils are too few to prove a successor on, give {LEAST_COILS}",)
+        few = f"{coils} coils are too few to learn from and to prove a successor on"
+        return (f"drift, retraining and swap: {few}; `coilflow demo --coils {STORY_COILS}` has enough",)
     if trains:
         _run(stage, "retrain").result()
         _tell_decision(stage)
@@ -289,6 +293,22 @@ def _tell_decision(stage: _Stage) -> None:
     stage.tell("policy", ["a successor is due" if one.act else "no successor is due", *((sure + holds) or one.why)])
 
 
+def _tell_settings(stage: _Stage) -> None:
+    """What is otherwise than in a plant, so that nobody takes the story for more than it is."""
+    policy, promotion = stage.settings.policy, stage.settings.promotion
+    plant, usual = PolicySettings(), PromotionSettings()
+    stage.tell(
+        "settings",
+        [
+            f"{LINE.defect_share:.0%} of the coils have a defect put in, and operators look at every coil",
+            f"a successor is trained from {policy.least_labelled} labels on (otherwise {plant.least_labelled}), "
+            f"again after {policy.cooldown_h:g} h of the line ({plant.cooldown_h:g}), shadows {promotion.shadow_coils} "
+            f"coils ({usual.shadow_coils}), and is watched for {promotion.watch_coils} ({usual.watch_coils})",
+            "every bound and every test is as it comes",
+        ],
+    )
+
+
 def _tell_people(stage: _Stage) -> None:
     found = list_labels(stage.connection)
     disputed, settled = (sum(getattr(one, what) for one in found) for what in ("disputed", "settled"))
@@ -305,8 +325,13 @@ def _missing(last: Retraining | None, *, trains: bool) -> tuple[str, ...]:
     """What the story could not show."""
     if not trains:
         return ("retraining and swap: pip install 'coilflow[retrain]'",)
+    more = f"more coils have more labels, e.g. `--coils {STORY_COILS}`, or twice as many as now"
     if last is None:
-        return ("retraining and swap: the policy found no reason to act, or too few coils were left; give more coils",)
+        return (f"retraining and swap: the policy found no reason to act, or too few coils were left; {more}",)
     if last.state in ("promoted", "kept"):
         return ()
-    return (f"swap: the successor is {last.state}: {last.why}",)
+    if last.state == "rolled_back":
+        return (f"recovery: the successor was rolled back: {last.why}",)
+    if last.state in ("accepted", "shadow"):
+        return (f"swap: the coils ran out while the successor {last.candidate} was on its way; {more}",)
+    return (f"swap: no successor was proved better, so the first models judge on: {last.why}; {more}",)

@@ -17,6 +17,8 @@ from store.scores import latest_scores
 from store.swaps import answers
 from store.training import Scope, outcomes_of_ensemble, retrainings
 
+_NOT_PROVED = ("waiting", "rejected", "failed", "killed")  # how an attempt at a successor ends that comes to nothing
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
@@ -53,7 +55,7 @@ class Judged:
 class Mark:
     """Something that happened after so many coils."""
 
-    what: str  # drifted, decided, shadowed, promoted or rolled_back
+    what: str  # drifted, decided, not_proved, shadowed, promoted or rolled_back
     coils: int
 
 
@@ -108,9 +110,16 @@ def figures(
     times = [at for at, *_ in decided]
     labelled = [(place, coil, version) for place, (_, _, coil, version) in enumerate(decided, start=1) if coil.labelled]
     changes = [one for one in model_changes(connection) if one.change in ("shadowed", "promoted", "rolled_back")]
-    acted = [("decided", one.started_at) for one in retrainings(connection)]
+    attempts = retrainings(connection)
+    acted = [("decided", one.started_at) for one in attempts]
+    failed = [("not_proved", one.ended_at) for one in attempts if one.state in _NOT_PROVED and one.ended_at is not None]
     drifted = [] if drifted_at is None else [("drifted", drifted_at)]
-    happened = [*drifted, *acted, *((str(one.change), one.at) for one in changes if one.ensemble_version != first)]
+    happened = [
+        *drifted,
+        *acted,
+        *failed,
+        *((str(one.change), one.at) for one in changes if one.ensemble_version != first),
+    ]
     promoted = {one.ensemble_version for one in changes if one.change == "promoted"}
     parents = set(known[0].members)
     return Figures(
