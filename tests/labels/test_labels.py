@@ -79,6 +79,35 @@ def test_a_word_on_the_wrong_coil_is_taken_back_by_a_correction_on_the_right_one
     assert label_of(connection, key_of("7")) is None
 
 
+def test_of_two_words_that_correct_each_other_the_one_given_later_stands(connection: Connection) -> None:
+    words = (
+        word("OK", at=0, event_id="one", corrects="two"),
+        word("NOK", by="berta", at=1, source="/office", event_id="two", corrects="one"),
+    )
+    for order in permutations(words):
+        with connection.transaction(force_rollback=True):
+            label = said(connection, *order)
+            assert (label.label, label.voices) == ("NOK", 1)
+
+
+def test_in_a_circle_only_a_correction_given_later_counts_and_one_from_outside_does_as_ever(
+    connection: Connection,
+) -> None:
+    circle = [word("OK", by=f"v{n}", at=n, event_id=f"e{n}", corrects=f"e{(n + 1) % 4}") for n in range(4)]
+    outside = word("NOK", by="chief", at=-1, source="/office", event_id="last", corrects="e2")
+    for order in permutations([*circle, outside]):
+        with connection.transaction(force_rollback=True):
+            said(connection, *order)
+            assert {one.voice for one in words_of(connection, [key_of("7")])} == {"v1", "v3", "chief"}
+
+
+def test_of_two_words_of_a_voice_given_at_the_same_time_the_one_that_came_last_stands(connection: Connection) -> None:
+    words = (word("OK", at=1), word("NOK", at=1))
+    for order in (words, words[::-1]):
+        with connection.transaction(force_rollback=True):
+            assert said(connection, *order).label == order[-1].label
+
+
 def test_a_correction_of_itself_is_none(connection: Connection) -> None:
     assert said(connection, word("NOK", event_id="1", corrects="1")).label == "NOK"
 
@@ -132,7 +161,21 @@ def test_labels_are_listed_by_what_is_asked(connection: Connection) -> None:
 
 def model(words: Words) -> tuple[Truth | None, bool, int]:
     """The rules once more, word by word."""
-    corrected = {one.event_id for one in words for other in words if other.corrects == one.event_id and other != one}
+    by_id = {one.event_id: one for one in words}
+
+    def takes_back(one: Feedback, other: Feedback) -> bool:
+        seen = []
+        while one.corrects is not None and one.event_id not in seen:
+            seen.append(one.event_id)
+            one = by_id[one.corrects]
+        return other.event_id in [*seen, one.event_id]
+
+    corrected = {
+        one.event_id
+        for one in words
+        for other in words
+        if other.corrects == one.event_id and (other.given_at > one.given_at or not takes_back(one, other))
+    }
     valid = sorted((one for one in words if one.event_id not in corrected), key=lambda one: one.given_at)
     newest = {one.operator: one for one in valid}
     settling = [one for one in valid if one.settles and newest[one.operator].label == one.label]

@@ -18,7 +18,38 @@ comment on table coilflow.orphaned_feedback is
 create index orphaned_feedback_by_letter on coilflow.orphaned_feedback (dead_letter_id);
 create index dead_letters_of_feedback on coilflow.dead_letters (state) where step = 'feedback';
 
--- A correction is told by the name that it gives, not by what was here when it came: so both may come in any order.
+create function coilflow.takes_back(word bigint, other bigint, of_time timestamptz) returns boolean
+language sql stable parallel safe as $$
+    with recursive named as (
+        select w.feedback_id, w.plant, w.coil_id, w.source, w.corrects
+        from coilflow.feedback as w
+        where w.feedback_id = word
+        union
+        select o.feedback_id, o.plant, o.coil_id, o.source, o.corrects
+        from named as n
+        join coilflow.feedback as o
+            on o.plant = n.plant and o.event_id = n.corrects and o.feedback_id <> n.feedback_id
+            and o.received_at <= of_time
+            and (
+                o.source = n.source
+                or (
+                    o.coil_id = n.coil_id
+                    and not exists (
+                        select from coilflow.feedback as own
+                        where own.plant = n.plant and own.source = n.source and own.event_id = n.corrects
+                          and own.received_at <= of_time
+                    )
+                )
+            )
+    )
+    select exists (select from named where feedback_id = other)
+$$;
+
+comment on function coilflow.takes_back is
+    'Whether a word corrects another, or one that corrects it, and so on, by what had come by then.';
+
+-- A correction is told by the name that it gives, not by what was here when it came: so both may come in any order. Only
+-- among words that name each other in a circle the time counts at which they were given, for else none would stand.
 create view coilflow.valid_feedback as
 select
     f.feedback_id, f.plant, f.coil_id, f.revision, f.label, f.defect_kind, f.face, f.from_m, f.to_m, f.note, f.operator,
@@ -37,6 +68,11 @@ where not exists (
                   where own.plant = c.plant and own.source = c.source and own.event_id = c.corrects
               )
           )
+      )
+      and (
+          f.corrects is null
+          or (c.given_at, c.feedback_id) > (f.given_at, f.feedback_id)
+          or not coilflow.takes_back(f.feedback_id, c.feedback_id, 'infinity')
       )
 )
 and not exists (

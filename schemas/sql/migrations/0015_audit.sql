@@ -38,6 +38,11 @@ language sql stable parallel safe as $$
                         )
                     )
                 )
+                and (
+                    f.corrects is null
+                    or (c.given_at, c.feedback_id) > (f.given_at, f.feedback_id)
+                    or not coilflow.takes_back(f.feedback_id, c.feedback_id, of_time)
+                )
           )
           and not exists (
               select from coilflow.orphaned_feedback as o
