@@ -113,15 +113,15 @@ class Serving:
             self._first_start(connection)
         rows = serving(connection)
         champion = rows[EVERY_PLANT].champion
-        failures = []
+        failures: dict[str, Exception] = {}
         for version in dict.fromkeys((champion, *champions_before(connection, EVERY_PLANT))):
             stored = known_ensemble(connection, version or "")
             error = self._taken(connection, _FIRST, stored, None)
             if error is None:
                 break
-            failures.append(error)
+            failures[stored.version] = error
         else:
-            raise failures[0]
+            raise _nothing_serves(failures)
         self._follow(connection, rows)
         self._say_where_settings_differ(champion)
 
@@ -317,6 +317,20 @@ class Serving:
         if named != champion:
             remedy = f"coilflow models register {folder}, then coilflow models promote {named}"
             log.warning("the registry has another ensemble than the settings", serves=champion, remedy=remedy)
+
+
+def _nothing_serves(failures: Mapping[str, Exception]) -> BundleError:
+    """What to tell where neither the champion, the first of them, nor one before it can be loaded here."""
+    (version, first), *others = failures.items()
+    before = f", nor can {', '.join(name for name, _ in others)} before it" if others else ""
+    look = f"see what is wrong by `coilflow models verify {version}`, and restore its folder"
+    if isinstance(first, BundleError):
+        said, remedy = str(first), f"{first.remedy}; or {look}"
+    else:
+        said, remedy = f"{type(first).__name__}: {first}", look
+    error = BundleError(f"the champion {version} cannot be loaded{before} ({said})", remedy=remedy)
+    error.__cause__ = first
+    return error
 
 
 @contextmanager

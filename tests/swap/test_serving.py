@@ -288,8 +288,21 @@ def test_with_nothing_whole_to_serve_a_worker_does_not_start(
     start("w1").stop()
     file = kept(settings, "e1")
     file.write_bytes(b"x")
-    with pytest.raises(BundleError, match="SHA-256"):
+    with pytest.raises(BundleError, match=r"the champion e1 cannot be loaded \(.*SHA-256"):
         start("w2")
+
+
+def test_a_fault_of_the_machine_is_told_like_any_other_where_nothing_can_be_loaded(
+    start: Start, connection: Connection
+) -> None:
+    odd = "ü" * 200  # 400 bytes: no file system takes it as a name
+    for version in ("older", odd):
+        register_ensemble(connection, registry_ensemble(version), ANNA)
+        promote(connection, version, ANNA)
+    with pytest.raises(BundleError, match=r"the champion ü+ cannot be loaded, nor can older before it \(.+\)$") as told:
+        start("w1")
+    assert "\n" not in str(told.value)
+    assert "coilflow models verify" in told.value.remedy
 
 
 def test_an_ensemble_in_a_shared_store_is_copied_to_each_machine_and_a_damaged_copy_mended(
