@@ -82,8 +82,10 @@ def why(job: JobArgument, *, as_json: JsonOption = False) -> int:
 
 def once(job: JobArgument, *, why: WhyOption = None, as_json: JsonOption = False) -> int:
     """Run a job now, also a paused one: by the scheduler that leads, else here; exit 0 where it was committed."""
+    from flows.observe import log_warnings_to_stderr  # noqa: PLC0415
     from scheduler.once import run_once  # noqa: PLC0415
 
+    log_warnings_to_stderr()
     settings = load_settings()
     with _dsn(settings) as dsn, _stopped_by_signals() as stop:
         _check(dsn, settings)
