@@ -24,6 +24,7 @@ from store.training import (
     Pair,
     RetrainingState,
     Scope,
+    Which,
     latest_outcomes,
     outcomes_of_ensemble,
     retrainings,
@@ -152,7 +153,7 @@ def _seen(case: Case, pairs: Sequence[Pair]) -> InShadow:
         coils=len(pairs),
         differ=len(differ),
         alarms_alone=sum(pair.shadow_nok and not (pair.is_nok or pair.disputed) for pair in differ),
-        compared=_compared(pairs, regardless=case.context.settings.policy.feedback == "regardless"),
+        compared=_compared(pairs, regardless=_regardless(case)),
         refused=said.outlasted[0] if said.outlasted else None,
         refused_yet=said.refused[0] if said.refused else None,
     )
@@ -180,29 +181,38 @@ def _watch(case: Case) -> str:
     """The first coils of a new champion are watched, until all of them that were asked for have their labels.
 
     A later coil stands in for one that is disputed: so a dispute neither holds the watch up nor ends it on nothing.
+    Where labels come without regard to verdicts, the first labelled coils are watched: no other is asked for.
     """
-    settings, now, connection = case.context.settings, case.context.now, case.connection
-    most, since = settings.promotion.watch_coils, _since(case, "promoted")
-    version, scope = [case.version], case.scope
-    decided = outcomes_of_ensemble(connection, version, scope, until=now, since=since, most=most, disputed=False)
+    settings, now, connection, scope = case.context.settings, case.context.now, case.connection, case.scope
+    most, since, regardless = settings.promotion.watch_coils, _since(case, "promoted"), _regardless(case)
+    which: Which = "labelled" if regardless else "undisputed"
+    decided = outcomes_of_ensemble(connection, [case.version], scope, until=now, since=since, most=most, which=which)
     back = champion_before(case)
-    before = latest_outcomes(connection, back, case.scope, until=since, most=most) if back else ()
+    before = latest_outcomes(connection, back, scope, until=since, most=most, which=which) if back else ()
     gate = watch_gate(outcomes_of(decided), outcomes_of(before), settings.policy, settings.promotion)
     seen = {"watched": len(decided), "before": len(before)}
-    said = refusals(connection, case.version, case.scope, "champion", since=since, now=now)
+    said = refusals(connection, case.version, scope, "champion", since=since, now=now)
     if said.by_all:
         why = reason("refused_by_all", f"none of {said.live} workers serves it; {said.outlasted[0]}")
         return _roll_back(case, Gate(way="reject", why=(why,)), back, {**seen, "refused": len(said.refused)})
     if gate.way == "reject":
         return _roll_back(case, gate, back, seen)
-    if len(decided) < most:
-        why = reason("watched", f"{len(decided)} of {most} coils judged as champion")
+    over = now >= since + timedelta(days=settings.score.window_days)
+    if len(decided) < most and not (regardless and over):
+        named_so = "labelled coils" if regardless else "coils"
+        why = reason("watched", f"{len(decided)} of {most} {named_so} judged as champion")
         return keep(case, Gate(way="wait", why=(why,)), None, seen)
-    to_come = unanswered(connection, case.version, case.scope, since=since, until=decided[-1].decided_at)
-    if to_come and now < since + timedelta(days=settings.score.window_days):
+    if regardless or over:
+        return keep(case, gate, "kept", seen)
+    to_come = unanswered(connection, case.version, scope, since=since, until=decided[-1].decided_at)
+    if to_come:
         why = reason("labels_to_come", f"{to_come} of the watched coils were asked for and have no label yet")
         return keep(case, Gate(way="wait", why=(why,)), None, seen)
     return keep(case, gate, "kept", seen)
+
+
+def _regardless(case: Case) -> bool:
+    return case.context.settings.policy.feedback == "regardless"
 
 
 def _roll_back(case: Case, gate: Gate, back: str | None, seen: dict[str, int]) -> str:

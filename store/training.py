@@ -20,6 +20,7 @@ RetrainingState = Literal[
     "waiting", "accepted", "rejected", "shadow", "promoted", "kept", "rolled_back",
 ]  # fmt: skip
 Settled = Literal["failed", "killed", "lost", "waiting", "accepted", "rejected"]
+Which = Literal["all", "undisputed", "labelled"]  # coils; undisputed: with a label on which people agree, or none yet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +147,7 @@ def outcomes_of_ensemble(
     until: datetime,
     since: datetime | None = None,
     most: int | None = None,
-    disputed: bool = True,
+    which: Which = "all",
 ) -> tuple[DecidedCoil, ...]:
     """Every coil that ensembles decided as champions, each by the verdict that counts, in the order of decision.
 
@@ -157,22 +158,23 @@ def outcomes_of_ensemble(
         until: decided until then.
         since: decided from then on; None: from the first.
         most: no more than the first so many; None: all.
-        disputed: whether coils on which people differ are among them.
+        which: of them.
 
     Raises:
         StoreError: the database refused.
     """
     named = [spelling for version in versions for spelling in spellings(version)]
-    given = {"since": since, "until": until, "most": most, "disputed": disputed}
+    given = {"since": since, "until": until, "most": most, "which": which}
     parameters = {"versions": named, **given, **scope.parameters()}
     return _many(connection, "outcomes_of_ensemble", DecidedCoil, parameters)
 
 
 def latest_outcomes(
-    connection: Connection, version: str, scope: Scope, *, until: datetime, most: int
+    connection: Connection, version: str, scope: Scope, *, until: datetime, most: int, which: Which = "all"
 ) -> tuple[DecidedCoil, ...]:
-    """The last coils that an ensemble decided until a moment and nobody disputes, in their order; raises StoreError."""
-    parameters = {"versions": spellings(version), "until": until, "most": most, **scope.parameters()}
+    """The last coils that an ensemble decided until a moment, in the order of decision; raises StoreError."""
+    given = {"until": until, "most": most, "which": which}
+    parameters = {"versions": spellings(version), **given, **scope.parameters()}
     return _many(connection, "latest_outcomes", DecidedCoil, parameters)[::-1]
 
 

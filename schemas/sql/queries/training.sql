@@ -7,13 +7,13 @@ select
 from coilflow.counted_verdicts
 where role = 'champion' and ensemble_version = any(%(versions)s) and decided_at <= %(until)s
   and (%(since)s::timestamptz is null or decided_at >= %(since)s)
-  and (%(disputed)s or label is not null or labelled_at is null)
+  and (%(which)s = 'all' or label is not null or (%(which)s = 'undisputed' and labelled_at is null))
   and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
 order by decided_at, verdict_id
 limit %(most)s;
 
 -- name: latest_outcomes
--- The last coils that an ensemble decided and nobody disputes, the newest first.
+-- The last coils that an ensemble decided, the newest first.
 select
     verdict_id, called_nok, p_nok, coalesce(is_nok, false), label is not null,
     extract(epoch from labelled_at)::float8, review <> '{}', review_probability, verdict = 'UNDECIDED',
@@ -21,7 +21,7 @@ select
 from coilflow.counted_verdicts
 where role = 'champion' and ensemble_version = any(%(versions)s) and decided_at <= %(until)s
   and case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
-  and (label is not null or labelled_at is null)
+  and (%(which)s = 'all' or label is not null or (%(which)s = 'undisputed' and labelled_at is null))
 order by decided_at desc, verdict_id desc
 limit %(most)s;
 
