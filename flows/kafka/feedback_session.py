@@ -3,12 +3,12 @@
 import random
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from kafka import ConsumerRebalanceListener, TopicPartition
+from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import OffsetAndMetadata
@@ -41,23 +41,6 @@ class _Read:
     item: Item
 
 
-class _Gone(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Notes, inside `poll`, which partitions went: what was read of them is another worker's now."""
-
-    def __init__(self) -> None:
-        self._gone: set[TopicPartition] = set()
-
-    def take(self) -> set[TopicPartition]:
-        gone, self._gone = self._gone, set()
-        return gone
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """They are read from where the group got to."""
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._gone |= set(revoked)
-
-
 class FeedbackSession:
     """Takes feedback in, in one thread. A word that comes twice, after a kill or a rebalance, changes nothing."""
 
@@ -65,7 +48,6 @@ class FeedbackSession:
         self._settings = settings
         self._database = database
         self._topic = settings.kafka.feedback_topic
-        self._gone = _Gone()
         self._consumer = client.group_consumer(settings.kafka, self._topic, instance_id=instance_id)
         self._unstored: list[_Read] = []  # in the order in which they came, while the database is away
         self._failures = 0
@@ -84,7 +66,7 @@ class FeedbackSession:
                 raise LogError(
                     f"Kafka has no topic {self._topic}", remedy="create coilflow's topics with `coilflow doctor --fix`"
                 )
-            self._consumer.subscribe([self._topic], listener=self._gone)
+            self._consumer.subscribe([self._topic])
             while not stop.is_set():
                 self._turn()
         finally:
@@ -94,11 +76,15 @@ class FeedbackSession:
         if self._failures:
             self._consumer.pause(*self._consumer.assignment())  # also what came in the meantime
         polled = client.poll(self._consumer, timeout_ms=_POLL_MS)
-        gone, now = self._gone.take(), datetime.now(UTC)
-        self._unstored = [read for read in self._unstored if read.place not in gone]
+        mine, now = self._consumer.assignment(), datetime.now(UTC)
+        # Not by what a rebalance says it revokes: what stays here after all is not read again.
+        self._unstored = [read for read in self._unstored if read.place in mine]
         for place, records in polled.items():
             self._unstored += [_read(place, record, now=now) for record in records]
-        if not self._unstored or time.monotonic() < self._retry_at_s:
+        if not self._unstored:
+            self._go_on()  # where a rebalance took what was waited with
+            return
+        if time.monotonic() < self._retry_at_s:
             return
         try:
             fates = _stored(self._database.connection(), self._unstored, self._settings, now=now)
@@ -108,6 +94,9 @@ class FeedbackSession:
         self._report(fates)
         self._commit()
         self._unstored = []
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._failures:
             log.info("going on", after_failures=self._failures)
             self._failures = 0

@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from prometheus_client import REGISTRY
 from psycopg import sql
 
-from flows.kafka.client import group_consumer, producer
+from flows.kafka.client import group_consumer, poll, producer
 from flows.kafka.feedback_worker import run_feedback_worker
 from flows.kafka.produce import binary_message
 from schemas.errors import LogError
@@ -177,24 +178,51 @@ def test_a_word_that_the_database_refuses_is_a_dead_letter_alone(line: Line, con
     assert "no poison here" in rows[0]["error"]
 
 
+@contextmanager
+def away(server: Connection, name: str) -> Iterator[None]:
+    """Let no worker reach a database while the block lasts."""
+    ours = "from pg_stat_activity where datname = %s and application_name like 'coilflow feedback%%'"
+    server.execute(sql.SQL("alter database {} allow_connections false").format(sql.Identifier(name)))
+    server.execute(sql.SQL("select pg_terminate_backend(pid) " + ours), [name])
+    wait_until(lambda: server.execute(sql.SQL("select " + ours), [name]).rowcount == 0)
+    yield
+    server.execute(sql.SQL("alter database {} allow_connections true").format(sql.Identifier(name)))
+
+
+def waits() -> float:
+    """How often a worker here found no database."""
+    return REGISTRY.get_sample_value("coilflow_commit_failures_total", {"why": "database"}) or 0.0
+
+
 def test_a_database_that_is_away_is_waited_for_and_nothing_is_lost(
     line: Line, connection: Connection, postgres_server: str
 ) -> None:
-    name = connection.info.dbname
     with line.worker(), connect(postgres_server) as server:
         line.send([binary(event(n)) for n in range(5)])
         wait_until(lambda: count(connection) == 5)
-        server.execute(sql.SQL("alter database {} allow_connections false").format(sql.Identifier(name)))
-        server.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity "
-            "where datname = %s and application_name like 'coilflow feedback%%'",
-            [name],
-        )
-        line.send([binary(event(n)) for n in range(5, 12)])
-        refused = "select from pg_stat_activity where datname = %s and application_name like 'coilflow feedback%%'"
-        wait_until(lambda: server.execute(refused, [name]).rowcount == 0)
-        assert count(connection) == 5
-        server.execute(sql.SQL("alter database {} allow_connections true").format(sql.Identifier(name)))
+        with away(server, connection.info.dbname):
+            before = waits()
+            line.send([binary(event(n)) for n in range(5, 12)])
+            wait_until(lambda: waits() > before)
+            assert count(connection) == 5
+        wait_until(lambda: count(connection) == 12)
+        wait_until(lambda: line.unread() == 0)
+
+
+def test_a_rebalance_while_the_database_is_away_makes_no_worker_wait_for_ever(
+    line: Line, connection: Connection, postgres_server: str
+) -> None:
+    other: KafkaConsumer = group_consumer(line.kafka, line.kafka.feedback_topic, instance_id=None)
+    with line.worker(), connect(postgres_server) as server:
+        line.send([binary(event(n)) for n in range(5)])
+        wait_until(lambda: count(connection) == 5)
+        with away(server, connection.info.dbname):
+            before = waits()
+            line.send([binary(event(n)) for n in range(5, 12)])
+            wait_until(lambda: waits() > before)
+            other.subscribe([line.kafka.feedback_topic])
+            wait_until(lambda: poll(other, timeout_ms=50) or other.assignment())
+            other.close(autocommit=False)  # the worker has given some up, and gets all back
         wait_until(lambda: count(connection) == 12)
         wait_until(lambda: line.unread() == 0)
 
