@@ -1,10 +1,11 @@
 """Whether each fire has exactly one committed run while the database breaks off and leaders die.
 
-Run as `python -m bench.fires [--fires 1000] [--seed S] [--json]`. Two schedulers, processes of their own, share a fresh
-database in which so many fires of a job are late and none may be coalesced. All the while sessions of theirs are ended
-at random (`pg_terminate_backend`), every few seconds the leader is killed and started again, or frozen for longer than
-a take-over lasts and then woken. Every run writes one row with the commit of its fire. In the end each fire has to have
-one committed attempt and one row; it exits with 1 where one has not.
+Run as `python -m bench.fires [--fires 1000] [--seed S] [--json] [--out FILE.md]`. Two schedulers, processes of their
+own, share a fresh database in which so many fires of a job are late and none may be coalesced. All the while sessions
+of theirs are ended at random (`pg_terminate_backend`), now and then all of them and the database takes none for a
+second or two; every few seconds the leader is killed and started again, or frozen for longer than a take-over lasts
+and then woken. Every run writes one row with the commit of its fire. In the end each fire has to have one committed
+attempt and one row; it exits with 1 where one has not.
 """
 
 import argparse
@@ -22,12 +23,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
 from bench.machine import machine
+from bench.report import add_out, print_bars, print_table, report
 from scheduler.jobs import Job, JobContext, Jobs
 from scheduler.service import Scheduler
 from schemas.loop_settings import ScheduleSettings
 from schemas.settings import Settings
-from store.connection import Connection, connect
+from store.connection import Connection, connect, parameters_of
 from store.embedded import embedded_postgres
 from store.leadership import last_leader, leader_session, resign, take_over
 from store.migrations import migrate
@@ -44,6 +49,7 @@ class Faults:
     """What was done to the schedulers."""
 
     sessions_ended: int = 0
+    outages: int = 0  # of the database
     killed: int = 0
     frozen: int = 0
 
@@ -128,24 +134,42 @@ def number(connection: Connection, statement: str) -> int:
 _SETTLED = (
     "select count(*) from coilflow.fires where fire_at <= %(noon)s and state in ('committed', 'failed', 'missed')"
 )
+_ALL = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'coilflow scheduler%'"
 _VICTIM = (
     "select pg_terminate_backend(pid) from (select pid from pg_stat_activity"
     " where application_name like 'coilflow scheduler%' order by random() limit 1) as v"
 )
 
 
-def measured(dsn: str, *, fires: int, drawn: random.Random) -> dict[str, object]:
+def break_off(dsn: str, seconds: float, pause: threading.Event) -> int:
+    """Let no scheduler reach the database for so long; returns how many sessions were ended."""
+    name = sql.Identifier(parameters_of(dsn)["dbname"])
+    with connect(make_conninfo("", **{**parameters_of(dsn), "dbname": "template1"})) as server:
+        server.execute(sql.SQL("alter database {} allow_connections false").format(name))
+        try:
+            ended = len(server.execute(_ALL.encode()).fetchall())
+            pause.wait(seconds)
+        finally:
+            server.execute(sql.SQL("alter database {} allow_connections true").format(name))
+    return ended
+
+
+def measured(dsn: str, *, fires: int, drawn: random.Random) -> dict[str, int | float]:
     """Run all fires under faults; what came of them."""
     fall_behind(dsn, fires)
     faults, pause, pair, began_s = Faults(), threading.Event(), Pair(dsn), time.monotonic()
     frozen: tuple[int, float] | None = None  # which, and until when
-    next_death_s = began_s + drawn.uniform(3, 6)
+    next_death_s, next_outage_s = began_s + drawn.uniform(3, 6), began_s + drawn.uniform(4, 8)
     with connect(dsn) as connection:
         try:
             while number(connection, _SETTLED) < fires:
                 pause.wait(drawn.uniform(0.05, 0.6))
                 faults.sessions_ended += len(connection.execute(_VICTIM.encode()).fetchall())
                 now_s = time.monotonic()
+                if now_s >= next_outage_s:
+                    faults.sessions_ended += break_off(dsn, drawn.uniform(0.5, 2), pause)
+                    faults.outages += 1
+                    next_outage_s = now_s + drawn.uniform(8, 20)
                 if frozen is not None and now_s >= frozen[1]:
                     pair.processes[frozen[0]].send_signal(signal.SIGCONT)
                     frozen = None
@@ -181,28 +205,46 @@ def counts(connection: Connection) -> dict[str, int]:
     }
 
 
+def show(found: dict[str, int | float], fires: int) -> int:
+    """Print the counts, and whether the bars are met."""
+    print_table(("", "number"), ((name.replace("_", " "), value) for name, value in found.items()))
+    once = [found[name] for name in ("committed", "rows", "different_rows", "committed_attempts")]
+    deaths = found["killed"] + found["frozen"]
+    return print_bars(
+        [
+            (f"each of {fires} fires has exactly one committed run", ", ".join(map(str, once)), set(once) == {fires}),
+            ("attempts are recorded", found["attempts"], found["attempts"] >= fires),
+            (
+                "the database broke off, leaders were killed or frozen",
+                f"{found['sessions_ended']}, {deaths}",
+                deaths > 0,
+            ),
+            ("for each that died another took over", f"{found['epochs']} epochs", found["epochs"] > deaths),
+        ]
+    )
+
+
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.fires")
     parser.add_argument("--fires", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--began-at", type=datetime.fromisoformat, help=argparse.SUPPRESS)
+    add_out(parser)
     asked = parser.parse_args()
     if asked.serve is not None:
         serve(asked.serve, asked.began_at)
         return 0
+    says = machine()
     with database() as dsn:
         found = measured(dsn, fires=asked.fires, drawn=random.Random(asked.seed))  # noqa: S311 - where faults strike
-    once = {found[name] for name in ("committed", "rows", "different_rows", "committed_attempts")} == {asked.fires}
-    found |= {"each_once": once, "machine": machine()}
     if asked.json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            print(f"{name.replace('_', ' '):>20}  {value}")
-    return 0 if once else 1
+        print(json.dumps(found | {"machine": says}))
+        return 0
+    with report("bench.fires", "Fires while the database breaks off and leaders die", asked.out, on=says):
+        return show(found, asked.fires)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""How long a month's verdicts take to score: `python -m bench.scores [VERDICTS] [LABELS] [--plans]`.
+"""How long a month's verdicts take to score.
 
+Run as `python -m bench.scores [--verdicts 100000] [--labels 10000] [--plans] [--out FILE.md]`.
 Rows are made in the database: one coil a verdict, three members, every twentieth coil NOK, alarms and one in fifty of
 the others asked for; a tenth labelled twice. With `--plans`, the plan of each statement is printed.
 """
 
+import argparse
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import LiteralString
 
 from bench.machine import machine
+from bench.report import add_out, print_bars, print_table, report
 from flows.score_models import score_models
 from schemas.settings import Settings
 from store.connection import Connection, connect
@@ -25,6 +27,7 @@ from store.scores import latest_scores
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 MONTH = timedelta(days=30)
 RUNS = 5
+MOST_S = 10.0  # words that come within it share a run
 STATEMENTS = ("counted_coils", "assessed_coils", "newest_scores")
 
 _ROWS: tuple[LiteralString, ...] = (
@@ -76,29 +79,33 @@ def fill(connection: Connection, *, verdicts: int, labels: int) -> None:
         connection.execute(statement, values if "%" in statement else None)
 
 
-def main() -> None:
+def main() -> int:
     """Print how long the first computation takes, one where nothing changed, and one after a piece of feedback."""
-    sizes = [int(word) for word in sys.argv[1:] if word.isdigit()]
-    verdicts, labels = sizes if len(sizes) == 2 else (100_000, 10_000)
-    folder = Path(tempfile.mkdtemp(prefix="coilflow-bench-"))
+    parser = argparse.ArgumentParser(prog="python -m bench.scores")
+    parser.add_argument("--verdicts", type=int, default=100_000)
+    parser.add_argument("--labels", type=int, default=10_000, help="coils that somebody labelled")
+    parser.add_argument("--plans", action="store_true", help="print the plan of each statement too")
+    add_out(parser)
+    given = parser.parse_args()
+    says, folder = machine(), Path(tempfile.mkdtemp(prefix="coilflow-bench-"))
     try:
         with embedded_postgres(folder) as dsn:
             migrate(dsn)
             with connect(dsn) as connection:
-                fill(connection, verdicts=verdicts, labels=labels)
+                fill(connection, verdicts=given.verdicts, labels=given.labels)
                 server = connection.info.parameter_status("server_version")
-                print(
-                    f"{machine()}; PostgreSQL {server}; {verdicts:,} verdicts of 3 members, {labels:,} coils labelled"
-                )
-                _time(connection)
-                if "--plans" in sys.argv:
+                with report("bench.scores", "Scores of a month", given.out, on=says):
+                    print(f"PostgreSQL {server}; {given.verdicts:,} verdicts of 3 members, {given.labels:,} labelled\n")
+                    code = _time(connection)
+                if given.plans:
                     _plans(connection)
+                return code
     finally:
         shutil.rmtree(folder)
 
 
-def _time(connection: Connection) -> None:
-    settings = Settings()
+def _time(connection: Connection) -> int:
+    settings, rows, medians = Settings(), list[tuple[object, ...]](), dict[str, float]()
     for what in ("first", "nothing changed", "one coil relabelled"):
         seconds, stored = [], 0
         for run in range(1 if what == "first" else RUNS):
@@ -112,10 +119,14 @@ def _time(connection: Connection) -> None:
             before = time.perf_counter()
             stored = len(score_models(connection, settings, NOW))
             seconds.append(time.perf_counter() - before)
-        print(f"{what}: {1e3 * statistics.median(seconds):.0f} ms (median of {len(seconds)}), {stored} scores stored")
+        medians[what] = statistics.median(seconds)
+        rows.append((what, f"{1e3 * medians[what]:.0f}", len(seconds), stored))
     before = time.perf_counter()
     found = latest_scores(connection)
-    print(f"newest scores read: {1e3 * (time.perf_counter() - before):.1f} ms, {len(found)}")
+    rows.append(("newest scores read", f"{1e3 * (time.perf_counter() - before):.1f}", 1, len(found)))
+    print_table(("", "ms, median", "runs", "scores"), rows)
+    after = medians["one coil relabelled"]
+    return print_bars([(f"a word is scored in less than {MOST_S:g} s", f"{after:.2f} s", after < MOST_S)])
 
 
 def _plans(connection: Connection) -> None:
@@ -128,4 +139,4 @@ def _plans(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,15 +1,17 @@
 """What swaps cost the coils that stream meanwhile: their time to the verdict, with swaps and without.
 
-Run as `python -m bench.swap [--rate 20] [--seconds 120] [--every 5] [--threads 2] [--json]`. One `coilflow worker
-assess` with the three shipped members on scale `limits`; broker, database and the sender share the machine, as for
-`bench.stream_latency`. First a steady run, then one in which every few seconds another ensemble is promoted: the same
-three members under another version, every fourth one with a damaged graph, which is rolled back once it is refused.
-Counted by SQL: coils lost, doubled, and verdicts whose votes are not those of the ensemble that they name.
+Run as `python -m bench.swap [--rate 20] [--seconds 120] [--every 5] [--threads 2] [--json] [--out FILE.md]`. One
+`coilflow worker assess` with the three shipped members on scale `limits`; broker, database and the sender share the
+machine, as for `bench.stream_latency`. A steady run, then one in which every few seconds another ensemble is promoted:
+the same three members under another version, every fourth one with a damaged graph, which is rolled back once it is
+refused; then a steady run again, so that the machine's own noise is seen. Counted by SQL: coils failed (dead letters,
+verdicts without a probability), lost, doubled, and verdicts whose votes are not those of the ensemble that they name.
 """
 
 import argparse
 import json
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.machine import machine
+from bench.report import add_out, print_bars, print_table, report
 from bench.stream_arrivals import LASTS_S, Arrivals, Coil, prepared
 from bench.stream_latency import LIMIT_S, PARTITIONS, WARM_S
 from bench.stream_setup import (
@@ -43,6 +46,7 @@ from store.registry_steps import Actor
 from store.swaps import answers
 
 DAMAGED_EVERY = 4
+MOST_GROWTH_MS = 5.0  # of the p99
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +55,11 @@ class Swapping:
 
     run: str
     coils: int
+    promoted: int
+    damaged: int  # of them
     swapped: int
     refused: int
+    failed: int
     lost: int
     doubled: int
     mixed: int  # verdicts with another ensemble's vote
@@ -106,13 +113,28 @@ def count_mixed(connection: Connection) -> int:
     return int(row["mixed"]) if row else 0
 
 
+def count_failed(connection: Connection) -> int:
+    """Dead letters, and verdicts that no model gave."""
+    row = connection.execute(
+        """
+        select (select count(*) from coilflow.dead_letters)
+             + (select count(*) from coilflow.verdicts where p_nok is null) as failed
+        """
+    ).fetchone()
+    return int(row["failed"]) if row else 0
+
+
 class Swapper(threading.Thread):
-    """Promotes one ensemble after the other until told to stop; damaged ones are rolled back as they are refused."""
+    """Promotes one ensemble after the other, each once the one before is answered, until told to stop.
+
+    Damaged ones are rolled back as they are refused.
+    """
 
     def __init__(self, dsn: str, names: Sequence[str], *, every_s: float) -> None:
         super().__init__(name="swapper", daemon=True)
         self._dsn, self._names, self._every_s = dsn, names, every_s
         self._halt = threading.Event()
+        self.promoted = self.damaged = 0
         self.failed: BaseException | None = None
 
     def stop(self) -> None:
@@ -126,13 +148,16 @@ class Swapper(threading.Thread):
         """Promote, wait, promote."""
         try:
             with connect(self._dsn) as connection:
+                begun_s = time.monotonic()
                 for number, name in enumerate(self._names, start=1):
-                    if self._halt.wait(self._every_s):
+                    if self._halt.wait(max(0.0, begun_s + number * self._every_s - time.monotonic())):
                         return
                     actor = Actor(who="bench", why="swap", at=datetime.now(UTC))
                     promote(connection, name, actor)
+                    self.promoted += 1
+                    self.damaged += number % DAMAGED_EVERY == 0
+                    self._until_answered(connection, name)
                     if number % DAMAGED_EVERY == 0:
-                        self._until_answered(connection, name)
                         rollback(connection, actor)
         except BaseException as error:  # noqa: BLE001 - raised by `stop`
             self.failed = error
@@ -176,7 +201,7 @@ def measure(
             wait_for(lambda: verdicts(connection) == len(coils), services=[service], limit_s=LIMIT_S)
             committed = {commit.coil_id: commit.committed_s for commit in commits(connection)}
             said = [one.outcome for one in answers(connection)]
-            stored, mixed = counts(connection), count_mixed(connection)
+            stored, mixed, failed = counts(connection), count_mixed(connection), count_failed(connection)
         finally:
             service.stop()
     warm_s = min(arrivals.sent_s.values()) + WARM_S
@@ -185,8 +210,11 @@ def measure(
     return Swapping(
         run=run,
         coils=len(waits),
+        promoted=swapper.promoted,
+        damaged=swapper.damaged,
         swapped=said.count("swapped"),
         refused=said.count("refused"),
+        failed=failed,
         lost=len(coils) - stored.decided,
         doubled=stored.duplicated,
         mixed=mixed,
@@ -196,21 +224,76 @@ def measure(
     )
 
 
-def main() -> None:
-    """Print the machine, then a line without swaps and one with them."""
+def show(found: Sequence[Swapping], *, every_s: float, lasts_s: float) -> int:
+    """Print a line a run, and whether the bars are met."""
+    print_table(
+        (
+            "run",
+            "coils",
+            "promoted",
+            "swapped",
+            "refused",
+            "failed",
+            "lost",
+            "doubled",
+            "mixed",
+            "p50 ms",
+            "p99 ms",
+            "max ms",
+        ),
+        (
+            (
+                *(one.run, one.coils, one.promoted, one.swapped, one.refused),
+                *(one.failed, one.lost, one.doubled, one.mixed),
+                *(f"{ms:.1f}" for ms in (one.p50, one.p99, one.highest)),
+            )
+            for one in found
+        ),
+    )
+    before, swapping, after = found
+    growth = swapping.p99 - (before.p99 + after.p99) / 2
+    harmed = (swapping.failed, swapping.lost, swapping.doubled, swapping.mixed)
+    healthy = swapping.promoted - swapping.damaged
+    apart_s = lasts_s / max(1, swapping.promoted)
+    return print_bars(
+        [
+            ("0 coils failed, lost, doubled or mixed", ", ".join(map(str, harmed)), not any(harmed)),
+            (
+                f"p99 grows by {MOST_GROWTH_MS:g} ms at most",
+                f"{growth:+.1f} ms; the steady runs differ by {abs(before.p99 - after.p99):.1f} ms",
+                growth <= MOST_GROWTH_MS,
+            ),
+            (f"a promotion every {every_s:g} s", f"{apart_s:.1f} s", apart_s <= 1.2 * every_s),
+            (
+                "every damaged one is refused, and no other",
+                f"{swapping.refused} of {swapping.damaged} damaged, {healthy} others",
+                swapping.refused == swapping.damaged > 0,
+            ),
+            (
+                "every other one is swapped in, and acknowledged",
+                f"{swapping.swapped} swaps",
+                swapping.swapped >= healthy > 0,
+            ),
+        ]
+    )
+
+
+def main() -> int:
+    """Print the machine, then a line a run: without swaps, with them, and without them again."""
     parser = argparse.ArgumentParser(prog="python -m bench.swap")
     parser.add_argument("--rate", type=float, default=20.0, help="coils a second")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two promotions")
     parser.add_argument("--threads", type=int, default=2, help="of a model")
     parser.add_argument("--json", action="store_true")
+    add_out(parser)
     given = parser.parse_args()
     coils = prepared(round(given.rate * (given.seconds + WARM_S)))
     with servers() as here:
         says = machine()
         found = [
             measure(here, name, coils, rate=given.rate, threads=given.threads, every_s=every_s)
-            for name, every_s in (("steady", None), ("swapping", given.every))
+            for name, every_s in (("steady", None), ("swapping", given.every), ("steady again", None))
         ]
     about = (
         f"{given.rate:g} coils/s for {given.seconds:g} s, a promotion every {given.every:g} s, "
@@ -218,22 +301,11 @@ def main() -> None:
     )
     if given.json:
         print(json.dumps({"machine": says, "about": about, "runs": [asdict(one) for one in found]}))
-        return
-    print(f"{says}\n{about}\n")
-    print(
-        "| run | coils | swapped | refused | lost | doubled | mixed | p50 ms | p99 ms | max ms |\n" + "|---" * 10 + "|"
-    )
-    for one in found:
-        print(
-            f"| {one.run} | {one.coils} | {one.swapped} | {one.refused} | {one.lost} | {one.doubled} | {one.mixed} "
-            f"| {one.p50:.1f} | {one.p99:.1f} | {one.highest:.1f} |"
-        )
-    steady, swapping = found
-    met = {True: "met", False: "NOT MET"}
-    whole = swapping.lost == swapping.doubled == swapping.mixed == 0
-    growth = swapping.p99 - steady.p99
-    print(f"\nnothing lost, doubled or mixed: {met[whole]}; p99 grows by {growth:.1f} ms, most 5: {met[growth <= 5]}")
+        return 0
+    with report("bench.swap", "Swaps under load", given.out, on=says):
+        print(f"{about}\n")
+        return show(found, every_s=given.every, lasts_s=len(coils) / given.rate + LASTS_S)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
