@@ -24,6 +24,8 @@ _COMMANDS: dict[str, str] = {
     "experiment": "console.commands.experiment:experiment",
     "models list": "console.commands.registry:list_",
     "models show": "console.commands.registry:show",
+    "models scores": "console.commands.scores:scores",
+    "models drift": "console.commands.scores:drift",
     "models register": "console.commands.registry:register",
     "models shadow": "console.commands.registry:shadow",
     "models promote": "console.commands.registry:promote",

@@ -17,6 +17,15 @@ from store.drift import latest_coils
 _BEFORE = 4  # times as many coils as are looked at, as the page has to hold them
 
 
+def refuse_without_evidently() -> None:
+    """Raise UsageError where Evidently is not installed."""
+    if find_spec("evidently") is None:
+        raise UsageError(
+            "a drift report needs evidently, which is not installed",
+            remedy="pip install 'coilflow[drift]' into an environment of its own: it needs pandas below 3",
+        )
+
+
 def write_drift_report(
     connection: Connection, settings: Settings, ensemble: Ensemble, now: datetime, *, plant: str, out: Path
 ) -> None:
@@ -37,11 +46,7 @@ def write_drift_report(
         SourceError: there are too few coils before the latest ones.
         StoreError: the database refused.
     """
-    if find_spec("evidently") is None:
-        raise UsageError(
-            "a drift report needs evidently, which is not installed",
-            remedy="pip install 'coilflow[drift]' into an environment of its own: it needs pandas below 3",
-        )
+    refuse_without_evidently()
     window, least = settings.drift.window_coils, settings.drift.least_coils
     after = now - timedelta(days=settings.score.window_days)
     coils = latest_coils(connection, plant, after=after, until=now, coils=(1 + _BEFORE) * window)

@@ -1,6 +1,6 @@
 """Scores of models, as they were and as they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 from psycopg.rows import DictRow, args_row
 
-from schemas.scores import UNKNOWN, Cells, Figure, Rates, Score, Slice, Stratum, Subject, Weighted
+from schemas.scores import UNKNOWN, Cells, Figure, Rates, Score, Slice, SliceKind, Stratum, Subject, Weighted
 from schemas.verdicts import Label, Role
 from store.connection import Connection, store_errors
 from store.queries import query
@@ -146,6 +146,26 @@ def latest_scores(connection: Connection) -> tuple[ModelScore, ...]:
     """
     with store_errors("read the scores"):
         return tuple(ModelScore.from_row(row) for row in connection.execute(query("newest_scores")))
+
+
+def score_history(
+    connection: Connection, slice_kind: SliceKind, subjects: Collection[Subject], *, most: int
+) -> tuple[ModelScore, ...]:
+    """Scores as they changed, the newest first, in whichever role.
+
+    Args:
+        connection: on a database of this version.
+        slice_kind: only of slices of that kind.
+        subjects: only of these.
+        most: no more.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    named = [f"{one.model} {one.version}" for one in subjects]
+    values = {"slice_kind": slice_kind, "subjects": named, "most": most}
+    with store_errors("read how the scores changed"):
+        return tuple(ModelScore.from_row(row) for row in connection.execute(query("score_history"), values))
 
 
 def store_scores(connection: Connection, scores: Sequence[ModelScore]) -> None:

@@ -113,3 +113,13 @@ where score_id in (
     order by computed_at
     limit %(rows)s
 );
+
+-- name: score_history
+-- Scores of some subjects, as `MODEL VERSION`, as they changed, the newest first.
+select
+    kind, model, version, role, slice_kind, slice, computed_at, window_from, assessed, assessed_from, assessed_to,
+    tp, fp, fn, tn, plain, weighted
+from coilflow.model_scores
+where slice_kind = %(slice_kind)s and model || ' ' || version = any(%(subjects)s)
+order by computed_at desc, score_id desc
+limit %(most)s;
