@@ -1,8 +1,8 @@
 """What a new head should learn from where people label alarms and a few drawn coils, on lines whose truth is known.
 
-Run as `python -m bench.alarm_labels [--coils N] [--draws N]`. A head of the shipped cnn10 is fitted on coils that it
-judged, in four ways; coils that nobody labelled judge it. Once the experts are those that cnn10 learnt from, and once
-they have come to mind too much zinc as they mind too little.
+Run as `python -m bench.alarm_labels [--coils N] [--draws N] [--out FILE.md]`. A head of the shipped cnn10 is fitted on
+coils that it judged, in four ways; coils that nobody labelled judge it. Once the experts are those that cnn10 learnt
+from, and once they have come to mind too much zinc as they mind too little.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from bench.machine import machine
+from bench.report import add_out, print_table, report
 from models.bundle import MODEL, Bundle, load_bundle, open_session, read_file
 from models.ensemble import COILS_AT_ONCE, SHIPPED, load_ensemble
 from models.head_graph import with_features
@@ -143,25 +144,31 @@ def figures(p_nok: FloatArray, threshold: float, is_nok: BoolArray) -> tuple[flo
 
 
 def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print a table a line and draw."""
+    parser = argparse.ArgumentParser(prog="python -m bench.alarm_labels")
     parser.add_argument("--coils", type=int, default=4000)
     parser.add_argument("--draws", type=int, default=8)
+    add_out(parser)
     asked = parser.parse_args()
-    print(machine())
+    title = "What a head learns from alarms and a few drawn coils"
+    with report("bench.alarm_labels", title, asked.out, on=machine()):
+        _tables(asked.coils, asked.draws)
+
+
+def _tables(coils: int, draws: int) -> None:
     bundle = load_bundle(SHIPPED / "cnn10", threads=1)
     place = Path(bundle.folder / MODEL)
     graph = with_features(read_file(place), place=place)
     bundle = replace(bundle, session=open_session(graph, place=place, threads=1))
     limits, threshold = load_ensemble(None, threads=1).limits, bundle.manifest.threshold
-    canon = run_line(bundle, limits, TRAINING, coils=min(500, asked.coils), seed=11)
+    canon = run_line(bundle, limits, TRAINING, coils=min(500, coils), seed=11)
     for name, settings in LINES.items():
-        line = run_line(bundle, limits, settings, coils=asked.coils, seed=71)
+        line = run_line(bundle, limits, settings, coils=coils, seed=71)
         certain = line.p_nok >= threshold - DOUBT
         for share in SHARES:
             rows: dict[str, list[tuple[float, float, float, float]]] = {}
             sizes = []
-            for seed in range(asked.draws):
+            for seed in range(draws):
                 rng = np.random.default_rng(seed)
                 judged, rest = np.split(rng.permutation(len(line.is_nok)), [int(0.55 * len(line.is_nok))])
                 labelled = judged[certain[judged] | (rng.random(len(judged)) < share)]
@@ -169,14 +176,13 @@ def main() -> None:
                 weight = np.where(certain, 1.0, 1 / share)
                 for way, (p_nok, at) in ways(line, canon, labelled, weight, threshold).items():
                     rows.setdefault(way, []).append(figures(p_nok[rest], at, line.is_nok[rest]))
-            coils, nok = np.mean(sizes, axis=0)
-            print(
-                f"\n{name}, {line.is_nok.mean():.1%} NOK, draw {share:.0%}: {coils:.0f} labelled, {nok:.0f} of them NOK"
+            given, nok = np.mean(sizes, axis=0)
+            print(f"\n{name}, {line.is_nok.mean():.1%} NOK, draw {share:.0%}: {given:.0f} labelled, {nok:.0f} NOK\n")
+            means = {way: np.mean(seen, axis=0) for way, seen in rows.items()}
+            print_table(
+                ("learnt from", "ROC-AUC", "F1", "recall", "false alarms"),
+                ((way, *(f"{figure:.3f}" for figure in mean)) for way, mean in means.items()),
             )
-            print(f"{'':32} ROC-AUC     F1 recall false alarms")
-            for way, seen in rows.items():
-                auc, f1, recall, alarms = np.mean(seen, axis=0)
-                print(f"{way:32} {auc:7.3f} {f1:6.3f} {recall:6.3f} {alarms:12.3f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How often the policy fires, and how soon, beside the plant's plain rule, for models whose truth is known.
 
-Run as `python -m bench.trigger [--runs N]`: seeds are fixed, 2,000 runs take less than a minute. Coils called NOK are
-looked at, and a draw of the others; labels come at once. A coil is one that the version decided, labelled or not.
+Run as `python -m bench.trigger [--runs N] [--out FILE.md]`: seeds are fixed, 2,000 runs take less than a minute. Coils
+called NOK are looked at, and a draw of the others; labels come at once. A coil is one that the version decided,
+labelled or not.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from importlib.metadata import version
 import numpy as np
 
 from bench.machine import machine
+from bench.report import add_out, print_bars, report
 from models.anytime import advance, begin
 from scheduler.evidence import Outcomes, Stream, agreement_stream, false_alarm_stream
 from schemas.coils import BoolArray, FloatArray, IntArray
@@ -33,6 +35,17 @@ class Fired:
     """Coils until each run fired, [R]; NEVER where it did not."""
 
     coils: IntArray
+
+    @property
+    def share(self) -> float:
+        """Of the runs, those that fired."""
+        return float((self.coils != NEVER).mean())
+
+    @property
+    def mean(self) -> float:
+        """Coils until it, of the runs that fired; none of them: infinity."""
+        hit = self.coils[self.coils != NEVER]
+        return float(hit.mean()) if len(hit) else float("inf")
 
     def __str__(self) -> str:
         """Share of runs, mean and median coils of those that fired."""
@@ -99,8 +112,9 @@ def policy(outcomes: Outcomes) -> tuple[Fired, Fired]:
     return Fired(coils=np.maximum(agreement, enough)), Fired(coils=np.maximum(soonest, enough))
 
 
-def accuracy_table(nok: float, draw: float, runs: int) -> None:
-    """Every accuracy at one mix of labels."""
+def accuracy_table(nok: float, draw: float, runs: int) -> dict[float, Fired]:
+    """Every accuracy at one mix of labels; when any figure fired, by accuracy."""
+    by_accuracy = {}
     print(
         f"\n{nok:.0%} NOK on the line, recall {RECALL}, {draw:.0%} of what is called OK drawn for review:"
         f" fired within {POLICY.horizon_coils} coils, mean and median coils"
@@ -115,12 +129,14 @@ def accuracy_table(nok: float, draw: float, runs: int) -> None:
         )
         right, labelled = outcomes.called_nok == outcomes.is_nok, ~np.isnan(outcomes.labelled_at)
         agreement, soonest = policy(outcomes)
+        by_accuracy[accuracy] = soonest
         columns = (plain_rule(right, np.ones_like(right)), plain_rule(right, labelled), agreement, soonest)
         hit = soonest.coils != NEVER
         given = np.cumsum(labelled, axis=1)[hit, soonest.coils[hit] - 1]
         until = f"{given.mean():12.0f}" if hit.any() else ""
         cells = "  ".join(f"{column!s:>23}" for column in columns)
         print(f"{accuracy:5.0%}  {false_alarms:5.1%}  {labelled.mean():6.1%}  {cells}  {until}")
+    return by_accuracy
 
 
 def slip_table(runs: int) -> None:
@@ -145,8 +161,9 @@ def slip_table(runs: int) -> None:
         print(f"after {slip:3} coils  {after}   false {false:.2%}")
 
 
-def collapse_table(runs: int) -> None:
-    """Recall falls, agreement stays: coils and NOK labels until it is caught."""
+def collapse_table(runs: int) -> float:
+    """Recall falls, agreement stays: coils and NOK labels until it is caught; the least share of runs that were."""
+    least = 1.0
     before, after = (1 - 0.01 * (1 - recall) - 0.99 * FALSE_ALARMS for recall in (HEALTHY, COLLAPSED))
     print(f"\nRecall {HEALTHY} falls to {COLLAPSED} at 1% NOK, agreement {before:.1%} to {after:.1%} of all coils,")
     print(
@@ -161,6 +178,8 @@ def collapse_table(runs: int) -> None:
             looked = (1 - FALSE_ALARMS) * draw + FALSE_ALARMS  # of coils, but for the few NOK
             given = f"{coils.coils[hit].mean() * looked:6.0f}" if hit.any() else f"{'':6}"
             print(f"draw {draw:3.0%}  {name:18}  {coils}  {labels}  {given}  {naive:6.1%}")
+            least = least if good is None else min(least, coils.share)
+    return least
 
 
 def collapse(runs: int, *, draw: float, good: int | None, rng: np.random.Generator) -> tuple[Fired, Fired, float]:
@@ -191,23 +210,50 @@ def collapse(runs: int, *, draw: float, good: int | None, rng: np.random.Generat
     )
 
 
-def main() -> None:
+def main() -> int:
     """Print all tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(prog="python -m bench.trigger")
     parser.add_argument("--runs", type=int, default=2_000)
-    runs = parser.parse_args().runs
-    started = time.perf_counter()
-    print(f"{machine()}, numpy {version('numpy')}; {runs} runs; {POLICY}; draw {DRAW}")
-    print("\nThe plain rule, all coils labelled, checked after every coil from 11 to 100 (FACTS: 61%, 31%, 11%):")
-    for accuracy in (0.80, 0.85, 0.90):
-        right = np.random.default_rng([1, round(accuracy * 100)]).random((10 * runs, 100)) < accuracy
-        print(f"{accuracy:.0%} right  {plain_rule(right, np.ones_like(right))}")
-    for nok, draw in MIXES:
-        accuracy_table(nok, draw, runs)
-    slip_table(runs)
-    collapse_table(runs)
-    print(f"\n{time.perf_counter() - started:.0f} s")
+    add_out(parser)
+    given = parser.parse_args()
+    runs, started = given.runs, time.perf_counter()
+    with report("bench.trigger", "Triggers of the policy", given.out, on=machine()):
+        print(f"numpy {version('numpy')}; {runs} runs a row; {POLICY}; draw {DRAW}\n\n```text")
+        print("The plain rule, all coils labelled, checked after every coil from 11 to 100 (FACTS: 61%, 31%, 11%):")
+        for accuracy in (0.80, 0.85, 0.90):
+            right = np.random.default_rng([1, round(accuracy * 100)]).random((10 * runs, 100)) < accuracy
+            print(f"{accuracy:.0%} right  {plain_rule(right, np.ones_like(right))}")
+        fired = {(nok, draw): accuracy_table(nok, draw, runs) for nok, draw in MIXES}
+        slip_table(runs)
+        caught = collapse_table(runs)
+        print(f"```\n\n{time.perf_counter() - started:.0f} s")
+        mixes = [(nok, fired[nok, draw]) for nok, draw in MIXES if draw < 1]
+        return print_bars(
+            [
+                *(
+                    (
+                        f"{nok:.0%} NOK, 85% right: under 2% false within {POLICY.horizon_coils} coils",
+                        f"{by_accuracy[0.85].share:.2%}",
+                        by_accuracy[0.85].share < 0.02,
+                    )
+                    for nok, by_accuracy in mixes
+                ),
+                *(
+                    (
+                        f"{nok:.0%} NOK, 60% right: caught within 60 coils in the mean",
+                        f"{by_accuracy[0.60].mean:.0f}, in {by_accuracy[0.60].share:.1%} of runs",
+                        by_accuracy[0.60].mean <= 60 and by_accuracy[0.60].share > 0.99,
+                    )
+                    for nok, by_accuracy in mixes
+                ),
+                (
+                    "recall that collapses while agreement stays at 97% is caught",
+                    f"{caught:.1%} of runs",
+                    caught > 0.95,
+                ),
+            ]
+        )
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
