@@ -27,6 +27,7 @@ from schemas.loop_settings import PolicySettings, PromotionSettings, RetrainSett
 from schemas.rejects import Reject
 from schemas.settings import Settings
 from store.connection import Connection, connect
+from store.databases import refresh_statistics
 from store.decisions import last_decisions
 from store.labels import list_labels
 from store.migrations import migrate
@@ -163,6 +164,7 @@ def _play(stage: _Stage, coils: int, *, trains: bool) -> tuple[str, ...]:
     stage.tell("line", [f"{calm} coils as the models know them"])
     for block in coils_of(stage.host, calm, seed=stage.seed, line=LINE):
         run_block(stage.host, block, seed=stage.seed)
+    refresh_statistics(stage.connection)
     _score(stage)
     _tell_people(stage)
     if not drifts:

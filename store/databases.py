@@ -3,7 +3,7 @@
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from store.connection import connect, parameters_of, store_errors
+from store.connection import Connection, connect, parameters_of, store_errors
 from store.queries import query
 
 
@@ -26,3 +26,13 @@ def drop_database(dsn: str, name: str) -> None:
     """
     with connect(dsn) as connection, store_errors(f"remove the database {name}"):
         connection.execute(query("drop_database").format(name=sql.Identifier(name)))
+
+
+def refresh_statistics(connection: Connection) -> None:
+    """Let the planner know what a database holds that filled within seconds, minutes before autovacuum tells it.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    with store_errors("refresh the planner's statistics"):
+        connection.execute(query("refresh_statistics"))
