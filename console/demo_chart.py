@@ -61,7 +61,8 @@ def draw_story(figures: Figures, file: Path) -> None:
         for mark in figures.marks:
             axis.axvline(mark.coils + 0.5, color="#555555", linewidth=0.9, linestyle="--")
     rows = _name_events(above, figures.marks, last)
-    counted = f"{stored.coils} coils, {figures.swaps} swaps, {figures.lost} lost, {stored.duplicated} duplicated"
+    swaps = "1 swap" if figures.swaps == 1 else f"{figures.swaps} swaps"
+    counted = f"{stored.coils} coils, {swaps}, {figures.lost} lost, {stored.duplicated} duplicated"
     key = f"each point: the last {_WINDOW} labelled coils; blue band: 95% interval"
     successor = "; yellow: a successor judges" if figures.swaps else ""
     above.set_title(f"{counted} ({key}{successor})", fontsize=9, loc="left", pad=8 + _ROW_POINTS * rows)

@@ -46,6 +46,7 @@ _RESERVED_COILS = 320  # for training, shadow, swap and what comes after it: wit
 _ANSWER_S = 60.0  # for a swap
 _LOOK_S = 0.1
 _FIGURES = ("agreement", "recall", "false alarms")
+_SURE = ": established to be"  # in what the policy says of a figure
 _STATES = {"shadow": "judging in shadow", "promoted": "champion", "kept": "kept: its watch is over"}
 
 Tell = Callable[[str, Sequence[str]], None]  # who or what, and what is to be told of it, a sentence each
@@ -285,14 +286,16 @@ def _score(stage: _Stage) -> None:
 
 
 def _tell_decision(stage: _Stage) -> None:
-    """What the policy said of the whole ensemble last."""
-    found = last_decisions(stage.connection, "retrain", most=20)
-    one = next((each for each in found if ": ensemble " in each.subject), None)
-    if one is None:
+    """What the policy said of the whole ensemble last; what it was sure of before is told again where it acts."""
+    found = [one for one in last_decisions(stage.connection, "retrain", most=20) if ": ensemble " in one.subject]
+    if not found:
         return
+    one = found[0]
     holds = [why for why in one.why if not why.startswith(_FIGURES)]
-    sure = [why for why in one.why if ": established to be" in why]
-    stage.tell("policy", ["a successor is due" if one.act else "no successor is due", *((sure + holds) or one.why)])
+    sure = [why for why in one.why if _SURE in why]
+    told = len(found) > 1 and any(_SURE in why for why in found[1].why)
+    shown = holds if told and not one.act else sure + holds
+    stage.tell("policy", ["a successor is due" if one.act else "no successor is due", *(shown or one.why)])
 
 
 def _tell_settings(stage: _Stage) -> None:
