@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from console import output
 from schemas.coils import Limits
 from schemas.settings import load_settings
 from store.connection import connect
@@ -188,7 +189,7 @@ def test_a_version_that_is_known_and_a_folder_that_is_wrong_are_told(
 def test_at_80_columns_no_version_and_no_state_is_broken(
     coilflow: Coilflow, database: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(output.out, "width", 80)
     version = "2026.11.20-linz-17"
     why = ("--why", "the quarterly review of the line asked for it", "--who", "anna-maria.huber")
     assert coilflow("models", "register", write_version(place, version), *why).code == 0

@@ -36,7 +36,6 @@ def command(
     monkeypatch.setenv("COILFLOW_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
     monkeypatch.setenv("COILFLOW_PLANT", "linz")
-    monkeypatch.setenv("COLUMNS", "200")
 
     def ran(*arguments: object) -> Ran:
         capsys.readouterr()

@@ -48,31 +48,37 @@ def order(tmp_path: Path) -> Order:
     )
 
 
-def children(parent: int) -> list[int]:
-    """Living processes that a process has started."""
-    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+def trainings() -> list[int]:
+    """Living processes that this one has started to train, none of those that other tests need."""
+    tasks = Path("/proc/self/task").glob("*/children")
     pids = [int(pid) for task in tasks for pid in task.read_text().split()]
-    return [pid for pid in pids if _state(Path(f"/proc/{pid}")) not in (None, "Z")]
+    return [pid for pid in pids if lives(pid) and "flows.retrain_child" in _of_process(pid, "cmdline")]
 
 
-def _state(process: Path) -> str | None:
+def lives(pid: int) -> bool:
+    """Whether a process runs still; one that ended and was not waited for does not."""
+    state = _of_process(pid, "stat").rpartition(")")[2].split()
+    return state != [] and state[0] != "Z"
+
+
+def _of_process(pid: int, what: str) -> str:
     try:
-        return (process / "stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/{what}").read_text()
     except OSError:
-        return None
+        return ""
 
 
 def test_one_that_takes_too_long_is_killed(order: Order) -> None:
     with pytest.raises(TrainingKilledError, match=r"was not over after 0\.2 s"):
         train_apart(order, AMPLE, NEVER, most_s=0.2)
-    assert children(os.getpid()) == []
+    assert trainings() == []
 
 
 def test_one_that_is_killed_says_so_and_leaves_nothing_that_could_be_taken_for_a_model(order: Order) -> None:
     with ThreadPoolExecutor(1) as threads:
         training = threads.submit(train_apart, order, AMPLE, NEVER, most_s=300)
-        wait_until(lambda: children(os.getpid()), MOST_S)
-        os.kill(children(os.getpid())[0], signal.SIGKILL)
+        wait_until(trainings, MOST_S)
+        os.kill(trainings()[0], signal.SIGKILL)
         with pytest.raises(TrainingKilledError, match=r"died \(SIGKILL\)"):
             training.result()
     assert not list(order.out.rglob("*.json"))
@@ -84,11 +90,11 @@ def test_one_that_is_given_up_ends_at_once(order: Order) -> None:
     stop = threading.Event()
     with ThreadPoolExecutor(1) as threads:
         training = threads.submit(train_apart, order, AMPLE, stop, most_s=300)
-        wait_until(lambda: children(os.getpid()), MOST_S)
+        wait_until(trainings, MOST_S)
         stop.set()
         with pytest.raises(TrainingStoppedError):
             training.result()
-    assert children(os.getpid()) == []
+    assert trainings() == []
 
 
 def test_one_that_needs_more_memory_than_it_may_is_no_model(order: Order) -> None:
@@ -117,7 +123,7 @@ def test_one_whose_orderer_dies_ends_too(order: Order) -> None:
         process.stdin.flush()
         child = int(process.stdout.readline())
         process.kill()
-    wait_until(lambda: _state(Path(f"/proc/{child}")) in (None, "Z"), MOST_S)
+    wait_until(lambda: not lives(child), MOST_S)
 
 
 def test_it_is_nice_before_it_loads_what_trains(order: Order) -> None:
@@ -127,9 +133,9 @@ def test_it_is_nice_before_it_loads_what_trains(order: Order) -> None:
     with ThreadPoolExecutor(1) as threads:
         stop = threading.Event()
         training = threads.submit(train_apart, order, RetrainSettings(niceness=7), stop, most_s=300)
-        wait_until(lambda: children(os.getpid()), MOST_S)
+        wait_until(trainings, MOST_S)
         nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 7)
-        [child] = children(os.getpid())
+        [child] = trainings()
         wait_until(lambda: os.getpriority(os.PRIO_PROCESS, child) == nice, MOST_S)
         stop.set()
         with pytest.raises(TrainingStoppedError):
