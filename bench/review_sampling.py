@@ -1,11 +1,11 @@
 """Plain and weighted scores against the truth, where people look at alarms, doubtful coils and a random draw.
 
-Run as `python -m bench.review_sampling [--runs N]`: seeds are fixed. A line makes coils of which 1% are NOK; a model of
-known recall and false alarms judges them; people look at what it calls NOK, at what it is in doubt of, and at a share
-of the rest drawn at random. `plain` counts the coils that were looked at alike; `weighted` lets each stand for as many
-as its probability of being looked at says. The share of coils that are NOK and missed is a total over the known number
-of coils, so its weighted estimate is unbiased (Horvitz and Thompson 1952); rates are ratios of two such totals, whose
-bias vanishes with the number of missed coils that were drawn (Hájek 1971).
+Run as `python -m bench.review_sampling [--runs N] [--coils N ...] [--out FILE.md]`: seeds are fixed. A line makes coils
+of which 1% or 3% are NOK; a model of known recall and false alarms judges them; people look at what it calls NOK, at
+what it is in doubt of, and at a share of the rest drawn at random. `plain` counts the coils that were looked at alike;
+`weighted` lets each stand for as many as its probability of being looked at says, as scores do
+(`models.share_intervals.weighted_share`); `ratio` divides the same estimated totals (Hájek 1971), to be compared with.
+The share of all coils that are NOK and missed is a total over the known number of coils (Horvitz and Thompson 1952).
 """
 
 import argparse
@@ -17,25 +17,22 @@ from statistics import NormalDist
 import numpy as np
 
 from bench.machine import machine
+from bench.report import add_out, print_bars, print_table, report
 from models.share_intervals import Total, wilson_interval
 from processors.model_score import plain_rates, weighted_rates
 from schemas.coils import BoolArray, FloatArray
 from schemas.scores import Figure, Rates
 
-PREVALENCE = 0.01
+PREVALENCES = (0.01, 0.03)
 RECALL, FALSE_ALARMS = 0.70, 0.05
-SHARES = (0.005, 0.02, 0.05)  # of the rest
-COILS = (5_000, 60_000)  # a month of a line, and a year
+SHARES = (0.02, 0.05, 0.1)  # of the rest
+COILS = (4_500, 54_000)  # a month of a line, and a year
 DOUBT = 0.1  # half width of the band of doubt, in standard deviations of the score
 _THRESHOLD = NormalDist().inv_cdf(1 - FALSE_ALARMS)  # of a score that is N(0, 1) of OK coils
 _NOK_MEAN = _THRESHOLD + NormalDist().inv_cdf(RECALL)
 
-TRUTH = {
-    "agreement": PREVALENCE * RECALL + (1 - PREVALENCE) * (1 - FALSE_ALARMS),
-    "recall": RECALL,
-    "false_alarms": FALSE_ALARMS,
-    "missed": PREVALENCE * (1 - RECALL),  # of all coils
-}
+LEAST_COVERAGE = 0.93
+NOISE = 3.5  # standard errors: of some hundred figures none is expected beyond
 Figures = dict[str, Figure]
 
 
@@ -49,15 +46,26 @@ class Looked:
     probability: FloatArray
 
 
-def line(coils: int, share: float, rng: np.random.Generator) -> Looked:
+def truth(nok: float) -> dict[str, float]:
+    """Of the line."""
+    return {
+        "agreement": nok * RECALL + (1 - nok) * (1 - FALSE_ALARMS),
+        "recall": RECALL,
+        "false_alarms": FALSE_ALARMS,
+        "missed": nok * (1 - RECALL),  # of all coils
+    }
+
+
+def line(coils: int, nok: float, share: float, rng: np.random.Generator) -> Looked:
     """One run of the line: what people saw of it.
 
     Args:
         coils: that the line made.
+        nok: share of them.
         share: of those neither called NOK nor doubtful that are drawn.
         rng: the coils and the draw.
     """
-    is_nok = rng.random(coils) < PREVALENCE
+    is_nok = rng.random(coils) < nok
     score = rng.normal(size=coils) + np.where(is_nok, _NOK_MEAN, 0.0)
     called_nok = score >= _THRESHOLD
     certain = called_nok | (np.abs(score - _THRESHOLD) < DOUBT)
@@ -84,6 +92,14 @@ def weighted(looked: Looked) -> Figures:
     return _figures(rates) | {"missed": Figure(value=missed.value / looked.coils, low=low, high=high)}
 
 
+def ratio(looked: Looked) -> Figures:
+    """Recall as the ratio of the weighted totals."""
+    weight, caught = 1 / looked.probability[looked.is_nok], looked.called_nok[looked.is_nok]
+    recall = weighted(looked)["recall"]
+    value = float(weight[caught].sum() / weight.sum()) if len(weight) else None
+    return {"recall": Figure(value=value, low=recall.low, high=recall.high)}
+
+
 def _figures(rates: Rates) -> Figures:
     return {"agreement": rates.agreement, "recall": rates.recall, "false_alarms": rates.false_alarms}
 
@@ -93,6 +109,7 @@ class Worth:
     """How estimates of one figure lie about its truth."""
 
     bias: float
+    error: float  # standard, of the bias
     spread: float  # standard deviation over runs
     coverage: float  # share of runs whose 95% interval holds the truth
     width: float  # mean of the intervals
@@ -105,6 +122,7 @@ def worth(figures: list[Figure], truth: float) -> Worth:
     value, low, high = np.array([(one.value, one.low, one.high) for one in known], dtype=float).T
     return Worth(
         bias=float(value.mean() - truth),
+        error=float(value.std() / np.sqrt(len(value))),
         spread=float(value.std()),
         coverage=float(((low <= truth) & (truth <= high)).mean()),
         width=float((high - low).mean()),
@@ -112,37 +130,65 @@ def worth(figures: list[Figure], truth: float) -> Worth:
     )
 
 
-def rows(runs: int, coils: int, share: float) -> Iterator[tuple[str, str, Worth]]:
+def rows(runs: int, coils: int, nok: float, share: float) -> Iterator[tuple[str, str, Worth]]:
     """Each figure by each way of scoring, over runs with seeds of their own."""
-    seen = [line(coils, share, np.random.default_rng([coils, round(share * 1e6), run])) for run in range(runs)]
-    ways: dict[str, Callable[[Looked], Figures]] = {"plain": plain, "weighted": weighted}
-    for name, way in ways.items():
-        found = [way(looked) for looked in seen]
-        for figure, truth in TRUTH.items():
-            yield figure, name, worth([one[figure] for one in found], truth)
+    seeds = ([coils, round(nok * 1e6), round(share * 1e6), run] for run in range(runs))
+    seen = [line(coils, nok, share, np.random.default_rng(seed)) for seed in seeds]
+    ways: dict[str, Callable[[Looked], Figures]] = {"plain": plain, "ratio": ratio, "weighted": weighted}
+    found = {name: [way(looked) for looked in seen] for name, way in ways.items()}
+    for figure, true in truth(nok).items():
+        for name, figures in found.items():
+            if figure in figures[0]:
+                yield figure, name, worth([one[figure] for one in figures], true)
 
 
-def main() -> None:
+def left_of_recall(coils: int, nok: float, share: float) -> float:
+    """Bias that `weighted_share` leaves: that of a draw that would find none of the NOK coils."""
+    return (1 - RECALL) * (1 - nok * share) ** coils
+
+
+def main() -> int:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(prog="python -m bench.review_sampling")
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--coils", type=int, nargs="*", default=COILS)
+    add_out(parser)
     arguments = parser.parse_args()
-    print(machine())
-    print(f"{PREVALENCE:.0%} NOK, recall {RECALL:.0%}, false alarms {FALSE_ALARMS:.0%}; {arguments.runs} runs a row")
-    began_s = time.perf_counter()
-    for coils in arguments.coils:
-        print(f"\n| {coils:,} coils | figure | truth | score | bias | spread | coverage of 95% | mean width | known |")
-        print("|---|---|---|---|---|---|---|---|---|")
-        for share in SHARES:
-            by_figure = sorted(rows(arguments.runs, coils, share), key=lambda row: list(TRUTH).index(row[0]))
-            for figure, name, found in by_figure:
-                print(
-                    f"| {share:.1%} drawn | {figure} | {TRUTH[figure]:.4f} | {name} | {found.bias:+.4f} | "
-                    f"{found.spread:.4f} | {found.coverage:.1%} | {found.width:.3f} | {found.known:.0%} |"
+    title = "Scores where people look at alarms and a random draw"
+    with report("bench.review_sampling", title, arguments.out, on=machine()):
+        began_s = time.perf_counter()
+        print(f"Recall {RECALL:.0%}, false alarms {FALSE_ALARMS:.0%}; {arguments.runs} runs a row.")
+        bars = [bar for nok in PREVALENCES for coils in arguments.coils for bar in _table(arguments.runs, coils, nok)]
+        print(f"\n{time.perf_counter() - began_s:.0f} s")
+        return print_bars(bars)
+
+
+def _table(runs: int, coils: int, nok: float) -> list[tuple[str, object, bool]]:
+    print()
+    titles = (f"{coils:,} coils, {nok:.0%} NOK", "figure", "truth", "score", "bias ± its standard error", "spread")
+    cells, off, coverage, leaves = list[tuple[object, ...]](), 0.0, 1.0, list[str]()
+    for share in SHARES:
+        left = left_of_recall(coils, nok, share)
+        leaves.append(f"{left:.3f}")
+        for figure, name, found in rows(runs, coils, nok, share):
+            true = truth(nok)[figure]
+            cells.append(
+                (
+                    f"{share:.0%} drawn",
+                    *(figure, f"{true:.4f}", name, f"{found.bias:+.4f} ± {found.error:.4f}", f"{found.spread:.4f}"),
+                    *(f"{found.coverage:.1%}", f"{found.width:.3f}", f"{found.known:.0%}"),
                 )
-    print(f"\n{time.perf_counter() - began_s:.0f} s")
+            )
+            if name == "weighted":
+                off = max(off, abs(found.bias - (left if figure == "recall" else 0.0)) / found.error)
+                coverage = min(coverage, found.coverage)
+    print_table((*titles, "coverage of 95%", "mean width", "known"), cells)
+    what = f"{coils:,} coils, {nok:.0%} NOK, weighted"
+    return [
+        (f"{what}: no bias but {', '.join(leaves)} of recall", f"{off:.1f} standard errors at most", off <= NOISE),
+        (f"{what}: intervals hold the truth", f"{coverage:.1%} at least", coverage >= LEAST_COVERAGE),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,14 +1,19 @@
-"""Confidence intervals of shares: of coils that count alike, and of coils that stand for several."""
+"""Shares and their confidence intervals: of coils that count alike, and of coils that stand for several."""
 
 from dataclasses import dataclass
 from math import inf, sqrt
 from statistics import NormalDist
 
+import numpy as np
+
 from models.chi_square import chi_square_quantile
 from models.evaluation import CONFIDENCE
+from schemas.coils import FloatArray
 
 _TAIL = (1 - CONFIDENCE) / 2
 _Z = NormalDist().inv_cdf(1 - _TAIL)
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(64)
+_NEGLIGIBLE = 40.0  # exp(-40) of an integral
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +50,45 @@ def wilson_interval(part: float, whole: float) -> tuple[float, float]:
     middle = (share + _Z**2 / (2 * whole)) / shrunk
     half = _Z / shrunk * sqrt(share * (1 - share) / whole + _Z**2 / (4 * whole**2))
     return (max(0.0, middle - half) if part else 0.0), (min(1.0, middle + half) if part < whole else 1.0)
+
+
+def weighted_share(part: FloatArray, rest: FloatArray) -> float:
+    """Share of a population, from those of it that were drawn, each for itself and with a known probability.
+
+    The ratio of the two estimated totals (Hájek 1971) is too high in the mean where few were drawn, as 1 / x is convex.
+    Of drawn weights w = 1 / probability, the product of all (1 - w u) is an unbiased estimate of (1 - u)^N, where N is
+    the size of the population, and A / N is the integral of A (1 - u)^(N - 1) over u from 0 to 1 (negative moments by
+    the generating function: Cressie, Davis, Folks and Policello 1981, The American Statistician 35(3), 148-150). So
+
+        the integral over u of the sum over i of `part` of w_i times the product over all j but i of (1 - w_j u)
+
+    is unbiased but for what lies above u = 1 / (largest weight), where a product may be below 0. That is left out, and
+    leaves (1 - A / N) (1 - p)^N where all of `part` are drawn for certain and the others with probability p: nothing,
+    once the draw would find a few of such a population. Where all weigh alike it is the plain share.
+
+    Args:
+        part: float64 weights of those drawn that count, each at least 1.
+        rest: of the others; not both empty.
+
+    Example:
+        >>> weighted_share(np.ones(6), np.ones(2))
+        0.75
+    """
+    if not len(part) or not len(rest):
+        return float(len(part) > 0)
+    whole = np.concatenate([part, rest])
+    weights, place = np.unique(whole, return_inverse=True)
+    if len(weights) == 1:
+        return len(part) / len(whole)
+    top = min(1 / weights[-1], _NEGLIGIBLE / whole.sum())
+    u = top * (_NODES + 1) / 2
+    left = 1 - np.outer(u, weights)
+    product = _NODE_WEIGHTS * np.exp(np.log(left) @ np.bincount(place))
+    counted, total = (
+        product @ (weights * np.bincount(place[:drawn], minlength=len(weights)) / left).sum(axis=1)
+        for drawn in (len(part), len(whole))
+    )
+    return float(counted / total)
 
 
 def weighted_share_interval(part: Total, rest: Total) -> tuple[float, float]:

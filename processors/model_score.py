@@ -1,10 +1,11 @@
 """How good a model was on coils that people looked at: plain scores, and weighted ones beside them.
 
-The positive class is NOK. Plain scores are of the coils that somebody judged, whoever asked for it; where mostly alarms
-are looked at, they say little of the line. Weighted scores are of all coils of the line: each coil that was asked for
-stands for as many as its probability of being asked says (Horvitz and Thompson 1952), each rate is a ratio of two such
-totals (Hájek 1971), and where not every question was answered, those who answered stand for the others of their stratum
-(Särndal, Swensson and Wretman 1992, chapter 15).
+The positive class is NOK. Plain scores are of the coils that somebody judged, whoever asked for it; where mostly
+alarms are looked at, they say little of the line. Weighted scores are of all coils of the line: each coil that was
+asked for stands for as many as its probability of being asked says (Horvitz and Thompson 1952), each rate is a share
+of the line's coils estimated without the bias that a ratio of two such totals has
+(`models.share_intervals.weighted_share`), and where not every question was answered, those who answered stand for the
+others of their stratum (Särndal, Swensson and Wretman 1992, chapter 15).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.evaluation import RESAMPLES, interval
-from models.share_intervals import Total, weighted_share_interval, wilson_interval
+from models.share_intervals import Total, weighted_share, weighted_share_interval, wilson_interval
 from schemas.coils import BoolArray, FloatArray, IntArray
 from schemas.scores import ALL, UNKNOWN, Cells, Figure, Rates, Score, Slice, SliceKind, Stratum, Weighted
 
@@ -54,7 +55,7 @@ def plain_rates(is_nok: BoolArray, called_nok: BoolArray) -> Rates:
 
 
 def weighted_rates(is_nok: BoolArray, called_nok: BoolArray, probability: FloatArray) -> Rates:
-    """Rates of the population that coils were drawn from, each with its own probability (Hájek 1971).
+    """Rates of the population that coils were drawn from, each with its own probability.
 
     Where all coils of a rate weigh the same, its interval is Wilson's.
 
@@ -75,11 +76,16 @@ def weighted_rates(is_nok: BoolArray, called_nok: BoolArray, probability: FloatA
             largest=max(largest[_OUTCOMES[i][1]] for i in cells),
         )
 
+    def figure(part: Sequence[int], rest: Sequence[int]) -> Figure:
+        weights = (np.concatenate([weight[which[i]] for i in cells]) for cells in (part, rest))
+        return _figure(total(part), total(rest), *weights)
+
+    which = [(is_nok == nok) & (called_nok == called) for nok, called in _OUTCOMES]
     return Rates(
-        agreement=_figure(total((_TP, _TN)), total((_FP, _FN))),
-        recall=_figure(total((_TP,)), total((_FN,))),
-        false_alarms=_figure(total((_FP,)), total((_TN,))),
-        precision=_figure(total((_TP,)), total((_FP,))),
+        agreement=figure((_TP, _TN), (_FP, _FN)),
+        recall=figure((_TP,), (_FN,)),
+        false_alarms=figure((_FP,), (_TN,)),
+        precision=figure((_TP,), (_FP,)),
     )
 
 
@@ -194,19 +200,19 @@ def slices(groups: Mapping[SliceKind, TextArray], size: int) -> dict[Slice, Bool
     return {ALL: np.ones(size, dtype=bool), **of_group}
 
 
-def _figure(part: Total, rest: Total) -> Figure:
+def _figure(part: Total, rest: Total, part_weights: FloatArray, rest_weights: FloatArray) -> Figure:
     whole = part.value + rest.value
     if not whole:
         return UNKNOWN
     alike = all(
         np.isclose(t.squares, t.value * t.largest) and np.isclose(t.largest, part.largest) for t in (part, rest)
     )
-    ends = (
-        wilson_interval(part.value / part.largest, whole / part.largest)
-        if alike
-        else weighted_share_interval(part, rest)
-    )
-    return Figure(value=part.value / whole, low=ends[0], high=ends[1])
+    if alike:
+        low, high = wilson_interval(part.value / part.largest, whole / part.largest)
+        return Figure(value=part.value / whole, low=low, high=high)
+    value = weighted_share(part_weights, rest_weights)
+    low, high = weighted_share_interval(part, rest)
+    return Figure(value=value, low=min(low, value), high=max(high, value))
 
 
 def _share(part: int, whole: int) -> Figure:

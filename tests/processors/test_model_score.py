@@ -1,13 +1,14 @@
 """Scores of a model: by hand where they can be reckoned, by law where they cannot."""
 
 from itertools import product
+from math import comb
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.share_intervals import wilson_interval
+from models.share_intervals import weighted_share, wilson_interval
 from processors.model_score import (
     JudgedCoils,
     calibration_error,
@@ -73,9 +74,27 @@ def test_a_coil_drawn_with_one_in_fifty_stands_for_fifty() -> None:
     is_nok = bools(1, 1, 1, 0)
     called = bools(1, 1, 0, 0)
     rates = weighted_rates(is_nok, called, np.array([1, 1, 0.02, 0.02]))
-    assert rates.recall.value == pytest.approx(2 / (2 + 50))
-    assert rates.agreement.value == pytest.approx(52 / 102)
+    assert cells_of(is_nok, called, np.array([1, 1, 50, 50])) == Cells(tp=2, fp=0, fn=50, tn=50)
+    by_hand = 2 * (0.02 - 51 * 0.02**2 / 2 + 50 * 0.02**3 / 3)  # 2 (1 - u) (1 - 50 u) from 0 to 0.02
+    assert rates.recall.value == pytest.approx(by_hand)
     assert rates.precision.value == 1
+
+
+@given(st.integers(1, 30), st.integers(1, 7), st.floats(0.05, 1))
+def test_the_mean_of_a_share_over_all_draws_is_the_share_of_the_population(caught: int, missed: int, p: float) -> None:
+    mean = 0.0
+    for drawn in range(missed + 1):
+        chance = comb(missed, drawn) * p**drawn * (1 - p) ** (missed - drawn)
+        mean += chance * weighted_share(np.ones(caught), np.full(drawn, 1 / p))
+    truth = caught / (caught + missed)
+    assert mean == pytest.approx(truth + (1 - truth) * (1 - p) ** (caught + missed), abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0.001, 1)), min_size=1, max_size=60))
+def test_shares_of_both_parts_add_up_to_one(drawn: list[tuple[bool, float]]) -> None:
+    counts, chance = (np.array(column) for column in zip(*drawn, strict=True))
+    part, rest = (1 / chance)[counts], (1 / chance)[~counts]
+    assert weighted_share(part, rest) + weighted_share(rest, part) == pytest.approx(1, abs=1e-9)
 
 
 def test_a_draw_without_a_missed_coil_does_not_prove_that_none_is_missed() -> None:

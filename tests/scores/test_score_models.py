@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 
 from flows.score_models import score_models
+from models.share_intervals import weighted_share
 from schemas.bundles import BundleManifest, TrainingRecord
 from schemas.scores import ALL, Figure, Score, Slice, Subject
 from store.connection import Connection
@@ -169,7 +171,8 @@ def test_weighted_scores_stand_for_the_coils_that_nobody_saw(connection: Connect
     assert score.rates.recall.value == pytest.approx(4 / 5)
     assert score.weighted is not None
     assert score.weighted.stand_for == pytest.approx(44)
-    assert score.weighted.rates.recall.value == pytest.approx(4 / (4 + 20)), "half of the draws answered: one is twenty"
+    half_answered = weighted_share(np.ones(4), np.array([20.0]))  # of the draws, so one of ten is one of twenty
+    assert score.weighted.rates.recall.value == pytest.approx(half_answered)
     assert [(s.name, s.asked, s.answered) for s in score.weighted.strata] == [
         ("linz, NOK, certain", 4, 4),
         ("linz, OK, drawn", 4, 2),
