@@ -200,6 +200,18 @@ def test_a_body_over_the_limit_is_not_read_to_its_end(client: httpx.Client, conn
     assert counts(connection).dead_letters == 0
 
 
+def test_a_hundred_thousand_words_at_once_are_refused_with_the_reason_and_none_is_stored(
+    client: httpx.Client, connection: Connection
+) -> None:
+    word = json.dumps(FEEDBACK).encode()
+    answer = client.post("/api/v1/events", content=b"[" + b",".join([word] * 100_000) + b"]", headers=BATCH)
+    assert (answer.status_code, "larger than 8 MiB" in answer.json()["detail"]) == (413, True)
+    assert answer.json()["remedy"] == "send fewer events at once"
+    answer = client.post("/api/v1/events", content=b"[" + b",".join([word] * 5_001) + b"]", headers=BATCH)
+    assert (answer.status_code, "5001 events, at most 5000" in answer.json()["detail"]) == (413, True)
+    assert (counts(connection).feedback, counts(connection).dead_letters) == (0, 0)
+
+
 def test_feedback_is_stored_once(client: httpx.Client, connection: Connection) -> None:
     answers = [client.post("/api/v1/events", content=json.dumps(FEEDBACK), headers=STRUCTURED) for _ in range(2)]
     assert [a.json()["events"][0]["status"] for a in answers] == ["accepted", "repeated"]
