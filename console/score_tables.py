@@ -50,9 +50,9 @@ def score_row(one: ModelScore) -> dict[str, Any]:
 
 def scores_table(found: Sequence[ModelScore]) -> Table:
     """Plain and weighted figures side by side, with 95% intervals."""
-    table = Table(title="scores", title_justify="left")
-    for name in ("version", "figure", "of labelled coils", "of all coils of the line"):
-        table.add_column(name, overflow="fold")
+    table = Table(title="scores, % [95% interval]", title_justify="left")
+    for name in ("version", "figure", "labelled coils", "all of the line"):
+        table.add_column(name, overflow="fold", no_wrap=name not in ("version", "figure"))
     for one in found:
         said = _said_of(one)
         figures = _figures(one.score)
@@ -73,7 +73,7 @@ def drift_table(check: DriftCheck) -> Table:
     title = f"{check.plant}, {time_of(check.checked_at)}, ensemble {check.ensemble_version}"
     table = Table(title=title, title_justify="left")
     for name in ("figure", "PSI", "drifted above", "mean", "reference", "coils", ""):
-        table.add_column(name, justify="left" if name == "figure" else "right")
+        table.add_column(name, justify="left" if name == "figure" else "right", overflow="fold")
     for name, one in sorted(check.figures.items(), key=lambda item: item[1]["at_least"] - item[1]["psi"]):
         cells = (f"{one['psi']:.2f}", f"{one['at_least']:.2f}", f"{one['mean']:.3g}", f"{one['reference_mean']:.3g}")
         table.add_row(Text(name), *cells, f"{one['coils']:g}", "drifted" if _drifted(one) else "")
@@ -106,7 +106,7 @@ def _figures(score: Score) -> list[tuple[str, Figure, Figure]]:
 def _interval(figure: Figure) -> str:
     if figure.value is None or figure.low is None or figure.high is None:
         return ""
-    return f"{figure.value:.1%} [{figure.low:.1%}, {figure.high:.1%}]"
+    return f"{100 * figure.value:.1f} [{100 * figure.low:.1f}, {100 * figure.high:.1f}]"
 
 
 def _drifted(figure: Mapping[str, float]) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -39,9 +40,18 @@ def equipped(wheel: Path, installed: Path) -> Path:
     return installed
 
 
-def _run(command: list[str], folder: Path) -> str:
+@pytest.fixture(scope="module")
+def with_evidently(wheel: Path, installed: Path) -> Path:
+    """The same environment with the extra that writes pages about drift, which needs an older pandas than our tests."""
+    pins = {"PIP_CONSTRAINT": str(ROOT / "constraints-drift.txt")}
+    extra = f"coilflow[drift] @ {wheel.as_uri()}"
+    _run([str(installed / "pip"), "install", "--quiet", "--no-compile", extra], installed.parent, **pins)
+    return installed
+
+
+def _run(command: list[str], folder: Path, **variables: str) -> str:
     pins = str(ROOT / "constraints.txt")
-    environment = {**os.environ, "COILFLOW_DATA_DIR": str(folder / "data"), "PIP_CONSTRAINT": pins}
+    environment = {**os.environ, "COILFLOW_DATA_DIR": str(folder / "data"), "PIP_CONSTRAINT": pins, **variables}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -103,3 +113,40 @@ def test_the_wheel_stores_scores_and_asks_its_policy_where_there_is_no_torch(equ
         "import flows.retrain_child, importlib.util as u; print(u.find_spec('torch'))",
     ]
     assert _run(learns, tmp_path).strip() == "None"
+
+
+def test_pins_of_the_page_about_drift_differ_from_the_others_in_pandas_alone() -> None:
+    ours, drift = (_pins(name) for name in ("constraints.txt", "constraints-drift.txt"))
+    assert {name for name in drift.keys() & ours.keys() if drift[name] != ours[name]} == {"pandas"}
+    assert "evidently" in drift
+
+
+def test_a_page_about_drift_says_that_coils_drifted_and_in_what(
+    with_evidently: Path, database: str, tmp_path: Path
+) -> None:
+    coilflow, page = str(with_evidently / "coilflow"), tmp_path / "drift.html"
+    told = {
+        "COILFLOW_DATABASE_DSN": database,
+        "COILFLOW_DRIFT__WINDOW_COILS": "60",
+        "COILFLOW_DRIFT__LEAST_COILS": "50",
+    }
+    for seed, (folder, coils, defects) in enumerate((("calm", "70", "0"), ("bad", "60", "1"))):
+        given = ["--coils", coils, "--seed", str(seed), "--defect-share", defects, "--out", folder]
+        _run([coilflow, "simulate", *given], tmp_path, **told)
+        assert len(_run([coilflow, "assess", folder, "--store", "--json"], tmp_path, **told).splitlines()) == int(coils)
+    _run([coilflow, "scheduler", "once", "drift"], tmp_path, **told)
+    [check] = map(
+        json.loads, _run([coilflow, "models", "drift", "--html", str(page), "--json"], tmp_path, **told).splitlines()
+    )
+    assert (check["drifted"], check["figures"]["std"]["drifted"]) == (True, True)
+    text = page.read_text(encoding="utf-8")
+    assert text.lstrip().lower().startswith(("<!doctype html", "<html"))
+    assert "Dataset Drift is detected" in text
+    said = dict(re.findall(r'"column_name": "([^"]+)".*?"data_drift": "(Detected|Not Detected)"', text))
+    assert (said["std"], said["clipped"]) == ("Detected", "Not Detected")
+    assert "<script src=" not in text  # it opens where there is no way out of the plant
+
+
+def _pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))

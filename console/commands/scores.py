@@ -94,7 +94,7 @@ def drift(
         out.print("no drift check yet: the job `drift` makes one every hour", soft_wrap=True)
     if html is not None and not as_json:
         out.print(Text(f"the latest coils beside those before them: {html}"), soft_wrap=True)
-    return 0 if found else 1
+    return 0 if found or html is not None else 1
 
 
 def _of(connection: Connection, version: str, scored: tuple[ModelScore, ...]) -> tuple[ModelScore, ...]:
