@@ -15,6 +15,7 @@ from schemas.loop_settings import PolicySettings, PromotionSettings, RetrainSett
 from schemas.settings import Settings
 from store.alarms import open_alarms
 from store.connection import Connection
+from store.databases import refresh_statistics
 from store.decisions import StoredDecision, last_decisions
 from store.feedback import Feedback, record_feedback
 from store.labels import list_labels
@@ -61,6 +62,7 @@ class Month:
             for before in self.misled_of:
                 self.say(before, at=at + DAY / 3, misled=False, contradicted=False)
             self.misled_of = []
+        refresh_statistics(self.connection)  # autovacuum looks each minute, and a day is over sooner here
         run(self.dsn, self.given, retrain, "retrain", epoch=self.epoch, now=at + DAY / 2)
         run(self.dsn, self.given, promote_successors, "promotion", epoch=self.epoch, now=at + 3 * DAY / 4)
         self.quiet += "rolled_back" in {one.change for one in turns(self.connection)}
