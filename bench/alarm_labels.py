@@ -31,6 +31,7 @@ from schemas.matrices import tensor_values
 DOUBT = 0.05  # below the threshold: UNDECIDED, which is looked at as an alarm is
 SHARES = (0.02, 0.1)  # drawn of the other coils
 VALIDATION = 0.15
+LEAST_COILS = 1500
 STRENGTHS = np.logspace(-5, 0, 6)  # as models.heads tries them
 LINES = {
     "as ever": replace(PRODUCTION, defect_share=0.04, restlessness=2.0),
@@ -150,6 +151,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=8)
     add_out(parser)
     asked = parser.parse_args()
+    if asked.coils < LEAST_COILS:
+        parser.error(f"--coils: at least {LEAST_COILS}, else too few with a label are NOK")
     title = "What a head learns from alarms and a few drawn coils"
     with report("bench.alarm_labels", title, asked.out, on=machine()):
         _tables(asked.coils, asked.draws)
