@@ -31,7 +31,7 @@ class Trial:
     """What an ensemble showed."""
 
     off: float  # largest |Δp| of its canary coils
-    ms: float  # a coil
+    ms: float  # of processor time a coil
     champion_ms: float | None  # of the one that it would replace, in turn on the same machine
 
 
@@ -71,8 +71,8 @@ def try_out(
     slower = trial.champion_ms is not None and trial.ms > settings.promotion.slowest * trial.champion_ms
     if slower and trial.ms > _FAST_MS:
         raise BundleError(
-            f"{folder} takes {trial.ms:.1f} ms a coil, the champion {trial.champion_ms:.2f}: more than "
-            f"{settings.promotion.slowest:g} times as long",
+            f"{folder} takes {trial.ms:.1f} ms of processor time a coil, the champion {trial.champion_ms:.2f}: more "
+            f"than {settings.promotion.slowest:g} times as long",
             remedy="take a smaller model, or raise COILFLOW_PROMOTION__SLOWEST",
         )
     return trial

@@ -24,14 +24,15 @@ from schemas.matrices import Scale, matrix_batch
 _NICENESS = 10  # coils come first, and a busy machine still gets it done
 _MOST_CPU_S = 60  # then SIGXCPU: a busy machine may take minutes for the same
 _TIMED_COILS = 16
-_ROUNDS = 5  # the fastest counts: whatever else runs only slows
+_ROUNDS = 5  # the fastest counts: what else runs only slows, by its use of caches too
 
 
 def try_ensemble(folder: Path, against: Path | None, *, threads: int, how: PlainCombine | None) -> dict[str, float]:
     """Load an ensemble, score its canaries, and time it, in turn with the one that it would replace.
 
     Returns:
-        `off`, the largest |Δp| of the canaries; `ms` and, where `against` is given, `champion_ms`, a coil.
+        `off`, the largest |Δp| of the canaries; `ms` and, where `against` is given, `champion_ms`, of processor time a
+        coil.
 
     Raises:
         BundleError: a file is altered, the graph is none, or the canaries are off.
@@ -49,11 +50,11 @@ def try_ensemble(folder: Path, against: Path | None, *, threads: int, how: Plain
 
 
 def _milliseconds(ensemble: Ensemble) -> float:
-    """Milliseconds a coil of one batch."""
+    """Milliseconds of processor time a coil of one batch: on a busy machine either would wait, and by chance."""
     batch = timed_batch("limits" if "limits" in ensemble.manifest.thresholds else "self", ensemble.limits.version)
-    begun = time.perf_counter()
+    begun = time.process_time()
     ensemble.score(batch)
-    return 1000 * (time.perf_counter() - begun) / _TIMED_COILS
+    return 1000 * (time.process_time() - begun) / _TIMED_COILS
 
 
 def timed_batch(scale: Scale, limits_version: str) -> pa.RecordBatch:

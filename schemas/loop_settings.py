@@ -79,7 +79,7 @@ class PromotionSettings(_Group):
     alpha: _OpenShare = 0.05  # of the paired test on the holdout and in shadow
     shadow_coils: _Count = 50  # scored beside the champion before it may take over
     watch_coils: _Count = 200  # scored after it, while a regression brings the old one back
-    slowest: Annotated[float, Field(gt=0)] = 3.0  # times the champion's milliseconds a coil
+    slowest: Annotated[float, Field(gt=0)] = 3.0  # times the champion's processor time a coil
 
 
 class ScheduleSettings(_Group):

@@ -2,10 +2,13 @@
 
 import json
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from console.commands.demo import demo
+from scheduler.demo import LEAST_COILS, STORY_COILS
 from tests.console.conftest import Coilflow
 
 KEYS = [
@@ -22,7 +25,15 @@ def test_every_coil_is_accounted_for_run_after_run(coilflow: Coilflow, place: Pa
         assert last["coils"] == 40
         assert last["verdicts"] + last["dead_letters"] >= 40
         assert (last["open"], last["lost"], last["duplicated"], last["swaps"], last["retrained"]) == (0, 0, 0, 0, [])
+        assert (
+            f"40 coils are too few to learn from and to prove a successor on; `coilflow demo --coils {STORY_COILS}`"
+            in (" ".join(ran.err.split()))
+        )
     assert list((place / "coilflow-demo").glob("*.png"))
+
+
+def test_without_a_number_of_coils_there_are_enough_for_the_story() -> None:
+    assert signature(demo).parameters["coils"].default == STORY_COILS > LEAST_COILS
 
 
 def test_people_see_what_came_out_and_the_last_line_is_for_scripts(coilflow: Coilflow) -> None:
