@@ -37,8 +37,10 @@ reference: .venv/developing  ## what coils look like to the shipped ensemble, ag
 contracts: .venv/developing  ## write schemas/published from the pydantic models
 	$(BIN)/python -m schemas.contracts
 
-picture: .venv/serving  ## draw the README's picture again
+picture: .venv/serving  ## draw the README's pictures again (some minutes)
 	$(BIN)/python -m docs.picture
+	$(BIN)/coilflow demo
+	cp coilflow-demo/story.png docs/pictures/
 
 .venv/python: | constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coilflow needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
