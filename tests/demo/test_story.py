@@ -129,7 +129,8 @@ def test_operators_disagreed_one_dispute_was_settled_and_one_word_corrected(ran:
 def test_it_is_told_in_order_and_drawn(ran: Ran, tmp_path: Path) -> None:
     whole = [who for who, _ in ran.told if who not in ("score", "people")]
     told = [who for place, who in enumerate(whole) if whole[place - 1 : place] != [who]]
-    assert told[:9] == ["line", "policy", "line", "policy", "training", "successor", "shadow", "swap", "promoted"]
+    assert told[0] == "settings", "what is otherwise than in a plant is said first"
+    assert told[1:10] == ["line", "policy", "line", "policy", "training", "successor", "shadow", "swap", "promoted"]
     draw_story(ran.story.figures, tmp_path / "story.png")
     assert (tmp_path / "story.png").read_bytes().startswith(PNG)
     assert [mark.what for mark in ran.story.figures.marks] == ["drifted", "decided", "shadowed", "promoted"]
