@@ -32,8 +32,8 @@ from store.training import (
     unanswered,
 )
 
-_MOVING = ("accepted", "shadow", "promoted")  # states of a retraining whose successor is on its way
-_LATEST = 20  # retrainings of a plant that are looked at
+_MOVING: tuple[RetrainingState, ...] = ("accepted", "shadow", "promoted")  # its successor is on its way
+_LOOKED_AT: tuple[RetrainingState, ...] = (*_MOVING, "waiting")  # or a person may have let it go on
 
 
 def promote_successors(context: JobContext) -> str:
@@ -47,7 +47,7 @@ def promote_successors(context: JobContext) -> str:
     with connect(context.dsn) as connection:
         for scope, champion in _looked_at(connection):
             tell_whether_it_serves(context, connection, scope, champion)
-            for one in retrainings(connection, plant=scope.plant, most=_LATEST):
+            for one in retrainings(connection, plant=scope.plant, states=_LOOKED_AT):
                 if one.candidate is None or context.stop.is_set():
                     continue
                 case = Case(
@@ -66,7 +66,8 @@ def promote_successors(context: JobContext) -> str:
 def _looked_at(connection: Connection) -> tuple[tuple[Scope, str], ...]:
     """Whose successors may be on their way: those of a plant whose own champion is gone are left over."""
     found, rows = scopes(connection), serving(connection)
-    left_over = {*rows, *(one.plant for one in retrainings(connection, most=_LATEST))} - {one.plant for one, _ in found}
+    under_way = {one.plant for one in retrainings(connection, states=_LOOKED_AT)}
+    left_over = {*rows, *under_way} - {one.plant for one, _ in found}
     champions = ((plant, champion_of(rows, plant)) for plant in sorted(left_over))
     return (*found, *((Scope(plant=plant), version) for plant, version in champions if version is not None))
 

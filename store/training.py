@@ -359,10 +359,13 @@ def set_retraining(
         connection.execute(query("set_retraining"), parameters)
 
 
-def retrainings(connection: Connection, *, plant: str | None = None, most: int | None = None) -> tuple[Retraining, ...]:
-    """Attempts, the newest first; raises StoreError."""
+def retrainings(
+    connection: Connection, *, plant: str | None = None, states: Sequence[RetrainingState] | None = None
+) -> tuple[Retraining, ...]:
+    """Attempts, the newest first: all, of one plant, or in some states; raises StoreError."""
+    parameters = {"plant": plant, "states": None if states is None else list(states)}
     with store_errors("read the retrainings"):
-        rows = connection.execute(query("retrainings"), {"plant": plant, "most": most}).fetchall()
+        rows = connection.execute(query("retrainings"), parameters).fetchall()
     return tuple(Retraining(**{**row, "members": tuple(row["members"])}) for row in rows)
 
 

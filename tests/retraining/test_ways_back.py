@@ -14,7 +14,7 @@ from store.connection import Connection
 from store.decisions import last_decisions
 from store.registered import ensemble, model_changes, serving
 from store.registry import freeze, promote, register_ensemble, reject, rollback, shadow, unfreeze
-from store.training import retrainings
+from store.training import begin_retraining, lose_retrainings, retrainings
 from tests.registry.given import states
 from tests.retraining.given import (
     ANNA,
@@ -180,3 +180,26 @@ def test_a_shadow_of_a_plant_whose_own_champion_is_gone_leaves_its_place(
         found = ensemble(connection, "next")
         assert found is not None
         assert found.state == "candidate"
+
+
+def test_a_watch_goes_on_however_many_attempts_at_a_successor_follow(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    with promoting(database, connection, tmp_path) as (given, at):
+        serve(connection, given, 0, count=40, first=0, by="champion")
+        accept_successor(connection, tmp_path, given, "bad")
+        take_over(connection, 1, "bad")
+        at(1.1)
+        for attempt in range(1, 31):
+            lost = {
+                "plant": "",
+                "members": ("faces",),
+                "how": "head",
+                "parent": "bad",
+                "why": "it is given",
+                "epoch": 0,
+            }
+            begin_retraining(connection, **lost, attempt_id=attempt, at=NOON + 1.1 * DAY)
+            lose_retrainings(connection, attempt_id=0, at=NOON + 1.1 * DAY)
+        serve(connection, given, 1.2, count=WATCHED, first=100, by="bad", well=False)
+        assert "bad rolled_back: worse_than_before" in at(1.5)

@@ -141,9 +141,8 @@ select
     retraining_id, plant, members, how, parent, snapshot, candidate, state, why, judged, attempt_id, epoch, started_at,
     ended_at, changed_at
 from coilflow.retrainings
-where %(plant)s::text is null or plant = %(plant)s
-order by retraining_id desc
-limit %(most)s;
+where (%(plant)s::text is null or plant = %(plant)s) and (%(states)s::text[] is null or state = any(%(states)s))
+order by retraining_id desc;
 
 -- name: last_codes
 -- Why a job decided on a subject last, so that a decision which stands is not kept every minute.
