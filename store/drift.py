@@ -113,6 +113,6 @@ def latest_drift_checks(connection: Connection) -> tuple[DriftCheck, ...]:
 
 
 def prune_drift_checks(connection: Connection, *, before: datetime, rows: int) -> int:
-    """Delete a piece of the checks of before then but each plant's newest; returns how many, raises StoreError."""
+    """Delete a piece of the checks that others had replaced before then; returns how many, raises StoreError."""
     with store_errors("delete old drift checks"):
         return connection.execute(query("prune_drift_checks"), {"before": before, "rows": rows}).rowcount

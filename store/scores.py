@@ -192,7 +192,7 @@ def note_assessed(connection: Connection, scores: Sequence[ModelScore]) -> None:
 
 
 def prune_scores(connection: Connection, *, before: datetime, rows: int) -> int:
-    """Delete a piece of the scores of before then that newer ones replaced; returns how many, raises StoreError."""
+    """Delete a piece of the scores that others had replaced before then; returns how many, raises StoreError."""
     with store_errors("delete old scores"):
         return connection.execute(query("prune_scores"), {"before": before, "rows": rows}).rowcount
 

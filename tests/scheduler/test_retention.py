@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from flows.bundle_store import local_copy
 from flows.change_models import new_ensemble
 from flows.score_models import score_models
@@ -48,7 +50,7 @@ def test_scores_and_checks_that_newer_ones_replaced_go_and_the_newest_of_each_st
     assert all_scores > len(newest)
 
     said = keep_house(database, given, LATER)
-    assert said == f"deleted {all_scores - len(newest)} old scores, 2 old drift checks"
+    assert said == f"deleted {all_scores - len(newest)} old scores, 1 old drift checks"
     assert latest_scores(connection) == newest
     assert rows(connection, pilot) == dashboard
     assert len(rows(connection, "select 1 from coilflow.model_scores")) == len(newest)
@@ -100,6 +102,24 @@ def test_the_only_copy_of_an_ensemble_is_never_removed(database: str, connection
         aged(folder, LATER - 91 * DAY)
     assert keep_house(database, shared, LATER) == "deleted nothing"
     assert all(folder.exists() for folder in folders)
+
+
+def test_a_copy_that_is_needed_is_not_read_far_away_and_one_that_cannot_be_removed_is_told(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    given = Settings(
+        data_dir=tmp_path / "data", threads=1, ensembles_uri=(tmp_path / "shared").as_uri(), ensemble=tmp_path / "none"
+    )
+    succeed(connection, given, tmp_path, ("v1", "v2", "v3", "v4"))
+    (tmp_path / "shared" / "v3" / "ensemble.json").unlink()  # of the one before: whoever reads it complains
+    folders = [given.data_dir / "ensembles" / f"v{number}" for number in range(1, 5)]
+    for folder in folders:
+        aged(folder, LATER - 91 * DAY)
+    touched(given.data_dir / "ensembles" / ".v1.gone")  # a file in the way of the folder
+    with capture_logs() as logs:
+        assert keep_house(database, given, LATER) == "deleted 1 copies of old ensembles"
+    assert [folder.name for folder in folders if folder.exists()] == ["v1", "v3", "v4"]
+    assert [(one["event"], one.get("path")) for one in logs] == [("an old file cannot be removed", str(folders[0]))]
 
 
 def check(plant: str, at: datetime) -> DriftCheck:

@@ -44,11 +44,14 @@ from coilflow.drift_checks
 order by plant, check_id desc;
 
 -- name: prune_drift_checks
--- The newest check of each plant stays.
+-- A check holds until the plant's next one: only what had been replaced by then goes.
 delete from coilflow.drift_checks
 where check_id in (
     select d.check_id from coilflow.drift_checks as d
     where d.checked_at < %(before)s
-      and exists (select from coilflow.drift_checks as n where n.plant = d.plant and n.check_id > d.check_id)
+      and exists (
+          select from coilflow.drift_checks as n
+          where n.plant = d.plant and n.check_id > d.check_id and n.checked_at < %(before)s
+      )
     limit %(rows)s
 );

@@ -105,12 +105,18 @@ where s.newest
       = (g.kind, g.model, g.version, g.role, g.slice_kind, g.slice);
 
 -- name: prune_scores
--- The newest score of each subject and slice stays: it holds until now.
+-- A score holds until the next one of its subject and slice: only what had been replaced by then goes.
 delete from coilflow.model_scores
 where score_id in (
-    select score_id from coilflow.model_scores
-    where computed_at < %(before)s and not newest
-    order by computed_at
+    select s.score_id from coilflow.model_scores as s
+    where s.computed_at < %(before)s and not s.newest
+      and exists (
+          select from coilflow.model_scores as n
+          where (n.kind, n.model, n.version, n.role, n.slice_kind, n.slice)
+                = (s.kind, s.model, s.version, s.role, s.slice_kind, s.slice)
+            and n.score_id > s.score_id and n.computed_at < %(before)s
+      )
+    order by s.computed_at
     limit %(rows)s
 );
 
