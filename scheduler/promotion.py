@@ -183,6 +183,8 @@ def _watch(case: Case) -> str:
 
     A later coil stands in for one that is disputed: so a dispute neither holds the watch up nor ends it on nothing.
     Where labels come without regard to verdicts, the first labelled coils are watched: no other is asked for.
+    After `score.window_days` it ends with what it has seen, in a slow plant too: the coils of the champion before are
+    of another time by then, and the policy looks on.
     """
     settings, now, connection, scope = case.context.settings, case.context.now, case.connection, case.scope
     most, since, regardless = settings.promotion.watch_coils, _since(case, "promoted"), _regardless(case)
@@ -199,10 +201,12 @@ def _watch(case: Case) -> str:
     if gate.way == "reject":
         return _roll_back(case, gate, back, seen)
     over = now >= since + timedelta(days=settings.score.window_days)
-    if len(decided) < most and not (regardless and over):
+    if len(decided) < most:
         named_so = "labelled coils" if regardless else "coils"
-        why = reason("watched", f"{len(decided)} of {most} {named_so} judged as champion")
-        return keep(case, Gate(way="wait", why=(why,)), None, seen)
+        few = reason("watched", f"{len(decided)} of {most} {named_so} judged as champion")
+        if over and (regardless or decided):  # else the plant stood still, and nothing has been watched
+            return keep(case, Gate(way=gate.way, why=(*gate.why, few)), "kept", seen)
+        return keep(case, Gate(way="wait", why=(few,)), None, seen)
     if regardless or over:
         return keep(case, gate, "kept", seen)
     to_come = unanswered(connection, case.version, scope, since=since, until=decided[-1].decided_at)

@@ -203,3 +203,20 @@ def test_a_watch_goes_on_however_many_attempts_at_a_successor_follow(
             lose_retrainings(connection, attempt_id=0, at=NOON + 1.1 * DAY)
         serve(connection, given, 1.2, count=WATCHED, first=100, by="bad", well=False)
         assert "bad rolled_back: worse_than_before" in at(1.5)
+
+
+def test_a_slow_plant_is_watched_no_longer_than_the_window_and_one_that_stands_still_until_it_runs(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    with promoting(database, connection, tmp_path) as (given, at):
+        serve(connection, given, 0, count=40, first=0, by="champion")
+        accept_successor(connection, tmp_path, given, "slow", face="top")
+        take_over(connection, 1, "slow")
+        at(1.1)
+        window_days = given.score.window_days
+        assert f"slow waits: watched: 0 of {WATCHED} coils" in at(1.2 + window_days)
+        serve(connection, given, 1.3 + window_days, count=3, first=100, by="slow")
+        said = at(1.6 + window_days)
+        assert "slow kept: no_worse: " in said
+        assert f"; watched: 3 of {WATCHED} coils judged as champion" in said
+        assert at(1.7 + window_days) == "no successor is on its way"
