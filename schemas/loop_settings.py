@@ -96,7 +96,7 @@ class ScheduleSettings(_Group):
     misfire_grace_s: _Seconds = 3600.0  # a fire missed for longer is recorded as missed and not made up for
     outbox_days: _Days = 7.0  # published rows
     runs_days: _Days = 400.0
-    scores_days: _Days = 400.0  # scores and drift checks that newer ones replaced
+    scores_days: _Days = 400.0  # replaced scores, and replaced checks that found no drift
     files_days: Annotated[float, Field(ge=1)] = 90.0  # files of the data folder that nothing needs any more
     take_over_s: _Seconds = 10.0  # a leader silent for so long is put out
 

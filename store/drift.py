@@ -113,6 +113,10 @@ def latest_drift_checks(connection: Connection) -> tuple[DriftCheck, ...]:
 
 
 def prune_drift_checks(connection: Connection, *, before: datetime, rows: int) -> int:
-    """Delete a piece of the checks that others had replaced before then; returns how many, raises StoreError."""
+    """Delete a piece of the checks without drift that others had replaced before then; returns how many.
+
+    Raises:
+        StoreError: the database refused.
+    """
     with store_errors("delete old drift checks"):
         return connection.execute(query("prune_drift_checks"), {"before": before, "rows": rows}).rowcount

@@ -84,6 +84,14 @@ def test_the_drift_check_that_stood_at_any_moment_since_is_kept(connection: Conn
     tells_as_before(connection, CHECKS, prune_drift_checks, before)
 
 
+def test_checks_that_found_drift_are_never_pruned(connection: Connection) -> None:
+    for hours in range(10):
+        store_drift_check(connection, check("linz", NOON + hours * HOUR, drifted=hours in (2, 3, 7)))
+    found = rows(connection, CHECKS)
+    assert prune_all(prune_drift_checks, connection, NOON + 1000 * HOUR) == 6
+    assert rows(connection, CHECKS) == [found[2], found[3], found[7], found[9]]
+
+
 def check(plant: str, at: datetime, *, drifted: bool) -> DriftCheck:
     return DriftCheck(
         checked_at=at, plant=plant, ensemble_version="e1", coils=500, drifted=drifted, sentence="told", figures={}

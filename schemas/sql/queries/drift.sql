@@ -44,11 +44,12 @@ from coilflow.drift_checks
 order by plant, check_id desc;
 
 -- name: prune_drift_checks
--- A check holds until the plant's next one: only what had been replaced by then goes.
+-- A check holds until the plant's next one: only what had been replaced by then goes. What found drift stays for
+-- good: audits tell of it.
 delete from coilflow.drift_checks
 where check_id in (
     select d.check_id from coilflow.drift_checks as d
-    where d.checked_at < %(before)s
+    where d.checked_at < %(before)s and not d.drifted
       and exists (
           select from coilflow.drift_checks as n
           where n.plant = d.plant and n.check_id > d.check_id and n.checked_at < %(before)s
