@@ -1,7 +1,7 @@
 """The job `promotion`: a successor goes from the holdout to shadow, to champion, and past its watch, or back."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from scheduler.jobs import JobContext
 from scheduler.life import outcomes_of
 from scheduler.reasons import Reason, reason
 from scheduler.refusals import refusals, tell_whether_it_serves
-from scheduler.successor_steps import Case, champion_before, keep, take
+from scheduler.successor_steps import Case, champion_before, held_against, keep, take
 from scheduler.training_run import named
 from schemas.errors import BundleAwayError, BundleError
 from store.connection import Connection, connect
@@ -190,8 +190,8 @@ def _watch(case: Case) -> str:
     most, since, regardless = settings.promotion.watch_coils, _since(case, "promoted"), _regardless(case)
     which: Which = "labelled" if regardless else "undisputed"
     decided = outcomes_of_ensemble(connection, [case.version], scope, until=now, since=since, most=most, which=which)
-    back = champion_before(case)
-    before = latest_outcomes(connection, back, scope, until=since, most=most, which=which) if back else ()
+    back, other = champion_before(case), held_against(case)
+    before = latest_outcomes(connection, other, scope, until=since, most=most, which=which) if other else ()
     gate = watch_gate(outcomes_of(decided), outcomes_of(before), settings.policy, settings.promotion)
     seen = {"watched": len(decided), "before": len(before)}
     said = refusals(connection, case.version, scope, "champion", since=since, now=now)
@@ -201,19 +201,16 @@ def _watch(case: Case) -> str:
     if gate.way == "reject":
         return _roll_back(case, gate, back, seen)
     over = now >= since + timedelta(days=settings.score.window_days)
-    if len(decided) < most:
-        named_so = "labelled coils" if regardless else "coils"
-        few = reason("watched", f"{len(decided)} of {most} {named_so} judged as champion")
-        if over and (regardless or decided):  # else the plant stood still, and nothing has been watched
-            return keep(case, Gate(way=gate.way, why=(*gate.why, few)), "kept", seen)
+    enough, named_so = len(decided) >= most, "labelled coils" if regardless else "coils"
+    few = reason("watched", f"{len(decided)} of {most} {named_so} judged as champion")
+    if not enough and not (over and (regardless or decided)):  # a plant that stood still has shown nothing
         return keep(case, Gate(way="wait", why=(few,)), None, seen)
-    if regardless or over:
-        return keep(case, gate, "kept", seen)
-    to_come = unanswered(connection, case.version, scope, since=since, until=decided[-1].decided_at)
-    if to_come:
-        why = reason("labels_to_come", f"{to_come} of the watched coils were asked for and have no label yet")
-        return keep(case, Gate(way="wait", why=(why,)), None, seen)
-    return keep(case, gate, "kept", seen)
+    if not regardless and not over:
+        to_come = unanswered(connection, case.version, scope, since=since, until=decided[-1].decided_at)
+        if to_come:
+            why = reason("labels_to_come", f"{to_come} of the watched coils were asked for and have no label yet")
+            return keep(case, Gate(way="wait", why=(why,)), None, seen)
+    return keep(case, gate if enough else replace(gate, why=(*gate.why, few)), "kept", seen)
 
 
 def _regardless(case: Case) -> bool:
@@ -227,11 +224,13 @@ def _roll_back(case: Case, gate: Gate, back: str | None, seen: dict[str, int]) -
     """
     if back is None:  # the registry says so
         return take(case, Gate(way="pass", why=gate.why), "rolled_back", seen)
+    before = held_against(case)
+    how = "served before" if before == back else f"serves every plant now, and {before} served before"
     tried = _tried(case, back, gate, against=None)
     if tried is not gate:
-        text = f"{back} served before; {tried.why[0]}; restore its files, or name another by `coilflow models rollback`"
+        text = f"{back} {how}; {tried.why[0]}; restore its files, or name another by `coilflow models rollback`"
         return keep(case, Gate(way="wait", why=(reason("cannot_roll_back", text), *gate.why)), None, seen)
-    why = (*gate.why, reason("back_to", f"{back}, which served before"))
+    why = (*gate.why, reason("back_to", f"{back}, which {how}"))
     return take(case, Gate(way="pass", why=why), "rolled_back", seen, back=back)
 
 

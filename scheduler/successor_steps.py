@@ -17,7 +17,7 @@ from store.alarms import clear_alarm, raise_alarm
 from store.connection import Connection
 from store.decisions import record_decision
 from store.leadership import fenced
-from store.registered import EVERY_PLANT, champion_of, champions_before, serving
+from store.registered import EVERY_PLANT, champion_of, champions_before, model_changes, serving
 from store.registry_steps import Actor, step
 from store.training import Retraining, RetrainingState, Scope, last_codes, set_retraining
 
@@ -48,15 +48,32 @@ class Case:
 
 
 def champion_before(case: Case) -> str | None:
-    """What gave the verdicts before the champion, and gives them again after a rollback; None: nothing did.
+    """What gives the verdicts after a rollback; None: nothing does.
 
     That is seldom other than the successor's parent: a person may have let it follow another champion, and a plant
-    whose first own champion goes is served as every plant is.
+    whose first own champion goes is served as every plant is by now.
     """
     own = champions_before(case.connection, case.scope.plant)
     if own:
         return own[0]
     return champion_of(serving(case.connection), EVERY_PLANT) if case.scope.plant else None
+
+
+def held_against(case: Case) -> str | None:
+    """What gave the plant's verdicts before the champion, and is compared with it; None: nothing did.
+
+    Before a plant's first own champion that is what served every plant then, whatever does now.
+    """
+    own = champions_before(case.connection, case.scope.plant)
+    if own or not case.scope.plant:
+        return next(iter(own), None)
+    everywhere = found = None
+    for one in model_changes(case.connection):
+        if one.change == "promoted" and one.plant == EVERY_PLANT:
+            everywhere = one.ensemble_version
+        elif (one.change, one.plant, one.ensemble_version) == ("promoted", case.scope.plant, case.champion):
+            found = everywhere
+    return found
 
 
 def take(case: Case, gate: Gate, change: Change, evidence: Mapping[str, Any], *, back: str | None = None) -> str:

@@ -12,7 +12,7 @@ from schemas.settings import Settings
 from store.alarms import open_alarms
 from store.connection import Connection
 from store.decisions import last_decisions
-from store.registered import ensemble, model_changes, serving
+from store.registered import champion_of, ensemble, model_changes, serving
 from store.registry import freeze, promote, register_ensemble, reject, rollback, shadow, unfreeze
 from store.training import begin_retraining, lose_retrainings, retrainings
 from tests.registry.given import states
@@ -220,3 +220,22 @@ def test_a_slow_plant_is_watched_no_longer_than_the_window_and_one_that_stands_s
         assert "slow kept: no_worse: " in said
         assert f"; watched: 3 of {WATCHED} coils judged as champion" in said
         assert at(1.7 + window_days) == "no successor is on its way"
+
+
+def test_a_plants_first_own_champion_is_held_against_what_served_the_plant_and_not_what_serves_others_now(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    with promoting(database, connection, tmp_path) as (given, at):
+        serve(connection, given, 0, count=40, first=0, by="champion")
+        accept_successor(connection, tmp_path, given, "bad", plant="linz")
+        take_over(connection, 1, "bad", plant="linz")
+        at(1.1)
+        other = new_ensemble(write_champion(tmp_path, "other", member="other"), given)
+        register_ensemble(connection, other, ANNA)
+        take_over(connection, 1.15, "other")
+        serve(connection, given, 1.2, count=WATCHED, first=100, by="bad", well=False)
+        assert "linz: successor bad rolled_back: worse_than_before" in at(1.5)
+        [decision] = last_decisions(connection, "promotion", most=1)
+        assert decision.evidence["before"] == WATCHED, "of the champion that served linz"
+        assert decision.why[-1] == "back_to: other, which serves every plant now, and champion served before"
+        assert champion_of(serving(connection), "linz") == "other"
