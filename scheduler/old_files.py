@@ -62,17 +62,31 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _remove_ensembles(connection: Connection, context: JobContext, before: datetime) -> int:
     removed, settings = 0, context.settings
+    needed = _needed_versions(connection)
     for one in ensembles(connection):
         folder = settings.data_dir / ENSEMBLES / one.version
-        if context.stop.is_set() or one.state not in _OVER or not _is_older(folder, before):
+        if context.stop.is_set() or one.version in needed or not _is_older(folder, before):
             continue
         if not _can_come_back(one, settings):  # read far away: not within the fence
             continue
         with fenced(connection, context.attempt_id):
-            if one.version not in {needed.version for needed in _needed(connection)}:
-                drop_local(one, settings)
-                removed += 1
+            if one.version not in _needed_versions(connection):
+                removed += _dropped(one, folder, settings)
     return removed
+
+
+def _needed_versions(connection: Connection) -> set[str]:
+    return {one.version for one in _needed(connection)}
+
+
+def _dropped(one: StoredEnsemble, folder: Path, settings: Settings) -> bool:
+    """Remove an ensemble's folder; one that cannot be is told and stays."""
+    try:
+        drop_local(one, settings)
+    except OSError as error:
+        _tell(folder, error)
+        return False
+    return True
 
 
 def _can_come_back(one: StoredEnsemble, settings: Settings) -> bool:
@@ -104,6 +118,10 @@ def _gone(path: Path) -> bool:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        _log.warning("an old file cannot be removed", path=str(path), reason=error.strerror)
+        _tell(path, error)
         return False
     return True
+
+
+def _tell(path: Path, error: OSError) -> None:
+    _log.warning("an old file cannot be removed", path=str(path), reason=error.strerror)
