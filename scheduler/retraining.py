@@ -26,11 +26,11 @@ def retrain(context: JobContext) -> str:
         NotLeaderError: the run was given up; nothing more was stored.
         StoreError: the database refused.
     """
-    clean(context.settings.data_dir)
     said, begun_s = [], time.monotonic()
     with connect(context.dsn) as connection:
         with fenced(connection, context.attempt_id):
             lose_retrainings(connection, attempt_id=context.attempt_id, at=context.now)
+            clean(context.settings.data_dir)  # here alone is it sure that no other leader trains in it
         for scope, champion in scopes(connection):
             if context.stop.is_set():
                 break
