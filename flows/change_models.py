@@ -125,10 +125,27 @@ def rollback(
     return registry.rollback(connection, actor, plant=plant, to=to)
 
 
-def verify(stored: StoredEnsemble, settings: Settings, *, against: StoredEnsemble | None = None) -> Trial:
-    """Check an ensemble's digests, and try it in a process of its own, its canaries too; raises BundleError."""
+def verify(
+    stored: StoredEnsemble,
+    settings: Settings,
+    *,
+    against: StoredEnsemble | None = None,
+    stop: threading.Event | None = None,
+) -> Trial:
+    """Check an ensemble's digests, and try it in a process of its own, its canaries too.
+
+    Args:
+        stored: the ensemble.
+        settings: as of `flows.trial.try_out`.
+        against: the champion whose milliseconds a coil it is held to.
+        stop: set where the run that asks is given up.
+
+    Raises:
+        BundleError: it is damaged, off on its canaries, crashes or is too slow.
+        TrialStoppedError: `stop` was set before it was done.
+    """
     folder = local_copy(stored, settings)
-    return try_out(folder, folder_to_beat(against, settings), settings, threading.Event())
+    return try_out(folder, folder_to_beat(against, settings), settings, stop or threading.Event())
 
 
 def folder_to_beat(champion: StoredEnsemble | None, settings: Settings) -> Path | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from schemas.errors import BundleAwayError, BundleError
+from schemas.errors import BundleAwayError, BundleError, CoilflowError
 from schemas.settings import Settings
 
 _MOST_S = 600.0  # its processor time has a limit of its own
@@ -22,8 +22,8 @@ _FREE = "give this machine more memory; it is tried again"
 _REMEDY = "do not serve it: train it again, or restore it from a good copy"
 
 
-class TrialStoppedError(Exception):
-    """The trial was broken off since this process is to end."""
+class TrialStoppedError(CoilflowError):
+    """The trial was broken off, since this process is to end or the run that asked for it was given up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ def try_out(
         against: folder of the champion, whose milliseconds a coil times `promotion.slowest` are the most allowed; None
             where there is none.
         settings: threads, how members are combined, and `promotion.slowest`.
-        stop: set where this process is to end.
+        stop: set where this process is to end, or the run is given up.
         beat: called every few seconds while it lasts; what it raises breaks the trial off.
 
     Raises:
@@ -85,7 +85,9 @@ def _wait(
     try:
         while process.poll() is None:
             if stop.wait(_LOOK_S):
-                raise TrialStoppedError
+                raise TrialStoppedError(
+                    f"the trial of {folder} was broken off", remedy="nothing is to be done: it is tried again"
+                )
             if beat is not None and time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + _BEAT_S
                 beat()
@@ -97,6 +99,10 @@ def _wait(
 
 
 def _read(said: bytes, code: int, folder: Path) -> dict[str, float]:
+    if code == -signal.SIGXCPU:
+        raise BundleError(
+            f"{folder} never ends or is far too slow: its trial used up its processor time", remedy=_REMEDY
+        )
     if code:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         by_others = code == -signal.SIGKILL  # no graph does that: as a rule the machine was out of memory

@@ -1,0 +1,98 @@
+"""Promises of the trial of an ensemble: what never ends is refused for good, and a trial that is given up is over."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from onnx import TensorProto, helper
+
+from flows.change_models import verify
+from flows.trial import TrialStoppedError, try_out
+from models.bundle import INPUT, OUTPUT
+from schemas.errors import BundleAwayError, BundleError
+from schemas.layout import MATRIX_SHAPE
+from schemas.settings import Settings
+from store.connection import Connection
+from store.registry_steps import known_ensemble
+from tests.swap.given import registered, write_no_model
+from tests.waiting import wait_until
+
+MOST_S = 120.0  # of waiting: the trial is at low priority
+_LESS = """
+import resource
+set_limit = resource.setrlimit
+resource.setrlimit = lambda what, limits: set_limit(what, tuple(limit - 56 for limit in limits))
+"""
+
+
+def test_one_that_never_ends_is_refused_and_not_taken_for_one_that_the_machine_had_no_memory_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(_LESS)  # a minute is long for a test
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
+    folder = write_no_model(tmp_path, "e2", endless())
+    with pytest.raises(BundleError, match="never ends or is far too slow") as refused:
+        try_out(folder, None, Settings(data_dir=tmp_path, threads=1), threading.Event())
+    assert not isinstance(refused.value, BundleAwayError)
+
+
+def test_a_trial_that_is_given_up_ends_at_once_with_its_process(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    given, stop = Settings(data_dir=tmp_path / "data", threads=1), threading.Event()
+    registered(database, given, write_no_model(tmp_path, "e2", endless()))
+    stored = known_ensemble(connection, "e2")
+    with ThreadPoolExecutor(1) as threads:
+        trial = threads.submit(verify, stored, given, stop=stop)
+        wait_until(lambda: trials() or trial.done(), MOST_S)
+        stop.set()
+        with pytest.raises(TrialStoppedError, match="was broken off"):
+            trial.result()
+    assert trials() == []
+
+
+def trials() -> list[int]:
+    """Processes that this one has started to try an ensemble."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    pids = [int(pid) for task in tasks for pid in task.read_text().split()]
+    return [pid for pid in pids if "flows.trial_process" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def endless() -> bytes:
+    """A graph that goes round for ever."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["goes_on"]),
+            helper.make_node("Cos", ["value"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("value", TensorProto.FLOAT, ["coils"]),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, ["coils"]),
+        ],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", [INPUT, "axes"], ["mean"], keepdims=0),
+            helper.make_node("Loop", ["", "true", "mean"], ["last"], body=body),
+            helper.make_node("Sigmoid", ["last"], [OUTPUT]),
+        ],
+        "endless",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["coils", *MATRIX_SHAPE])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["coils"])],
+        [
+            helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2]),
+            helper.make_tensor("true", TensorProto.BOOL, [], [True]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    content: bytes = model.SerializeToString()
+    return content
