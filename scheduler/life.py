@@ -2,8 +2,11 @@
 
 A champion may have judged hundreds of thousands of coils, and the policy looks at it every few seconds while people
 speak. Evidence begins anew after each horizon, and only the present horizon and the one before count
-(`models.anytime`): of the coils before, only how many there were matters. Where labels come without regard to the
-verdict, their order decides which are the latest, so every coil with a label is read.
+(`models.anytime`): of the coils before, only how many there were matters, and of members the least probability of a
+review. So what is read of a life is bounded, but for coils found NOK. PostgreSQL still counts all of its verdicts at
+each look, once for the ensemble and once for each member, and goes through all that anybody ever found NOK: that grows
+with the life. Where labels come without regard to the verdict, their order decides which are the latest, so every coil
+with a label is read.
 """
 
 from collections.abc import Sequence
@@ -64,10 +67,9 @@ class Lives:
         Raises:
             StoreError: the database refused.
         """
-        whole = count_outcomes(self.connection, versions, self.scope, until=self.now)
-        own = count_outcomes(self.connection, versions, self.scope, until=self.now, member=member)
-        life = self._life(versions, own.coils, member)
-        least = whole.least_probability
+        counted = count_outcomes(self.connection, versions, self.scope, until=self.now, member=member)
+        life = self._life(versions, counted.coils, member)
+        least = counted.least_probability
         found = None if life.found_nok is None else replace(life.found_nok, least_probability=least)
         return replace(life, outcomes=replace(life.outcomes, least_probability=least), found_nok=found)
 

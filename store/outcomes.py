@@ -1,4 +1,8 @@
-"""What the policy looks at of the coils that a version decided, however long it has served."""
+"""What the policy looks at of the coils that a version decided.
+
+What is read is bounded by horizon, window and words, however long the version has served. What is counted is not: the
+database goes through all verdicts of the version's life, in time that grows with them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +22,8 @@ from store.training import Scope, spellings
 class Counted:
     """The coils of a version's whole life, by the verdicts that count."""
 
-    coils: int
-    least_probability: float  # with which a review of any of them was asked for; 1 where none was
+    coils: int  # of a member: in which it had a say
+    least_probability: float  # with which a review of any was asked for, whoever had a say; 1 where none was
 
 
 class TellingCoil(NamedTuple):
@@ -43,14 +47,14 @@ class TellingCoil(NamedTuple):
 def count_outcomes(
     connection: Connection, versions: Sequence[str], scope: Scope, *, until: datetime, member: MemberId | None = None
 ) -> Counted:
-    """Count the coils that ensembles decided as champions.
+    """Count the coils that ensembles decided as champions; takes time that grows with how many there are.
 
     Args:
         connection: on a database of this version.
         versions: of the ensembles.
         scope: whose coils.
         until: decided until then.
-        member: only where it had a say; None: all.
+        member: count only where it had a say; None: all.
 
     Raises:
         StoreError: the database refused.

@@ -17,7 +17,7 @@ from schemas.settings import Settings
 from schemas.verdicts import MemberId
 from store.connection import Connection
 from store.feedback import Feedback, record_feedback
-from store.outcomes import count_outcomes, telling_outcomes
+from store.outcomes import Counted, count_outcomes, telling_outcomes
 from store.training import DecidedCoil, Scope, outcomes_of_ensemble, votes_of_member
 from store.verdicts import Decided, record_verdicts
 from tests.scores.given import NOON, decided
@@ -150,6 +150,19 @@ def test_the_policy_decides_and_says_the_same_as_of_the_whole_life(
             if feedback == "alarms":
                 assert all(len(life.outcomes.is_nok) <= 2 * horizon for life, _ in cut)
     assert coils < 100 or len(minds) > 1  # these lives are told apart
+
+
+def test_a_member_is_counted_in_one_look_with_the_least_probability_of_all_coils(connection: Connection) -> None:
+    skipped = [(one.model, one.version, 0.1) for one in MEMBERS[1:]]
+    record_verdicts(
+        connection,
+        [decided("a", drawn=0.3), decided("b", drawn=0.02, members=skipped), decided("c", 0.9)],
+        decided_at=NOON,
+        destinations=(),
+    )
+    for member, coils in ((None, 3), (MEMBERS[0], 2), (MEMBERS[1], 3), (MemberId(model="cnn1d", version="9"), 0)):
+        counted = count_outcomes(connection, ["e1"], EVERYWHERE, until=NOON, member=member)
+        assert counted == Counted(coils=coils, least_probability=0.02)
 
 
 def test_only_the_latest_coils_and_those_that_tell_are_read(connection: Connection) -> None:

@@ -1,6 +1,8 @@
 -- name: count_outcomes
 -- How many coils ensembles decided, or a member of them. A coil that was judged once counts by that verdict; those that
 -- were judged again are few, and only for them is it asked which verdict counts. `others` have champions of their own.
+-- The least probability is of all the coils, also of those in which the member had no say. Every verdict of the ensembles
+-- is gone through.
 with again as materialized (
     select distinct plant, coil_id from coilflow.verdicts where supersedes is not null
 ),
@@ -18,16 +20,13 @@ counted as (
           select v.verdict_id from coilflow.verdicts as v join again using (plant, coil_id) where v.role = 'champion'
       ))
 )
-select count(*) as coils, min(review_probability) filter (where review_probability > 0) as least_probability
+select
+    count(*) filter (where %(model)s::text is null or a.verdict_id is not null) as coils,
+    min(c.review_probability) filter (where c.review_probability > 0) as least_probability
 from counted as c
-where case when %(plant)s = '' then plant <> all(%(others)s) else plant = %(plant)s end
-  and (
-      %(model)s::text is null
-      or exists (
-          select from coilflow.assessments as a
-          where a.verdict_id = c.verdict_id and a.model = %(model)s and a.version = %(version)s
-      )
-  );
+left join coilflow.assessments as a
+    on a.verdict_id = c.verdict_id and a.model = %(model)s and a.version = %(version)s
+where case when %(plant)s = '' then c.plant <> all(%(others)s) else c.plant = %(plant)s end;
 
 -- name: telling_outcomes
 -- Of the coils that ensembles decided the latest, those of which anybody ever said one of `labels`, and those of the
