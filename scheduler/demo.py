@@ -19,7 +19,9 @@ from flows.serving import following
 from models.ensemble import SHIPPED
 from plant.line import SimulatedBlock
 from scheduler.demo_figures import Figures, figures, latest_score
+from scheduler.evidence import Check
 from scheduler.once import run_once
+from scheduler.policy import says, sure_of
 from scheduler.registry import registered_jobs
 from schemas.coils import Limits
 from schemas.errors import StoreError
@@ -28,7 +30,7 @@ from schemas.rejects import Reject
 from schemas.settings import Settings
 from store.connection import Connection, connect
 from store.databases import refresh_statistics
-from store.decisions import last_decisions
+from store.decisions import StoredDecision, last_decisions
 from store.labels import list_labels
 from store.migrations import migrate
 from store.registered import EVERY_PLANT, serving
@@ -45,8 +47,6 @@ _SHARE_TO_LEARN_FROM = 0.45  # of the coils that have to be labelled first
 _RESERVED_COILS = 320  # for training, shadow, swap and what comes after it: with fewer left, nothing is begun
 _ANSWER_S = 60.0  # for a swap
 _LOOK_S = 0.1
-_FIGURES = ("agreement", "recall", "false alarms")
-_SURE = ": established to be"  # in what the policy says of a figure
 _STATES = {"shadow": "judging in shadow", "promoted": "champion", "kept": "kept: its watch is over"}
 
 Tell = Callable[[str, Sequence[str]], None]  # who or what, and what is to be told of it, a sentence each
@@ -291,11 +291,17 @@ def _tell_decision(stage: _Stage) -> None:
     if not found:
         return
     one = found[0]
-    holds = [why for why in one.why if not why.startswith(_FIGURES)]
-    sure = [why for why in one.why if _SURE in why]
-    told = len(found) > 1 and any(_SURE in why for why in found[1].why)
+    checks = _checks(one)
+    of_figures = {sentence for check in checks for sentence in says(check)}
+    holds, sure = [why for why in one.why if why not in of_figures], list(sure_of(checks))
+    told = len(found) > 1 and bool(sure_of(_checks(found[1])))
     shown = holds if told and not one.act else sure + holds
     stage.tell("policy", ["a successor is due" if one.act else "no successor is due", *(shown or one.why)])
+
+
+def _checks(decision: StoredDecision) -> tuple[Check, ...]:
+    """What a decision that is kept rests on."""
+    return tuple(Check(**check) for check in decision.evidence["checks"])
 
 
 def _tell_settings(stage: _Stage) -> None:

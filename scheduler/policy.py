@@ -1,5 +1,6 @@
 """Whether a serving version gets a successor trained now, and why (or why not)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -44,7 +45,7 @@ def decide(evidence: Evidence, settings: PolicySettings, now: datetime) -> Decis
     holds = [] if enough else [f"{evaluated} coils evaluated, more than {settings.more_than_coils} wanted"]
     holds += _holds(evidence, settings, now, cooled)
     why = (
-        *(sentence for check in checks for sentence in _says(check)),
+        *(sentence for check in checks for sentence in says(check)),
         *(f"a look was due, not more: {sentence}" for sentence in evidence.drift),
         *holds,
     )
@@ -63,8 +64,13 @@ def _is_judged(evidence: Evidence) -> bool:
     return evidence.score.evaluated > 0 or any(not np.isnan(one.labelled_at).all() for one in looked_at)
 
 
-def _says(check: Check) -> list[str]:
-    """What the score says of a figure, and what is established."""
+def sure_of(checks: Sequence[Check]) -> tuple[str, ...]:
+    """The sentences, among those that `decide` gives, on figures that are established to be out of their bounds."""
+    return tuple(says(check)[-1] for check in checks if check.established_at is not None)
+
+
+def says(check: Check) -> list[str]:
+    """What the score says of a figure, where it has one; and last what is established of it."""
     mirrored = check.figure == "false alarms"
     side, limit = ("above", "at least") if mirrored else ("below", "at most")
     bound, coils = f"{check.bound:.1%}", "NOK labels" if check.figure == "recall" else "coils"

@@ -8,6 +8,7 @@ from flows.score_models import keep_scores, reckon_scores
 from scheduler.deciding import About, decide_all, each, evidence_of
 from scheduler.gather import gather, scopes
 from scheduler.jobs import JobContext
+from scheduler.policy import sure_of
 from scheduler.reasons import reason
 from scheduler.watch import settle
 from store.connection import Connection, connect
@@ -46,7 +47,7 @@ def _look(connection: Connection, context: JobContext) -> tuple[str, ...]:
         with fenced(connection, context.attempt_id):
             for about in each(gathered, decided):
                 if _slips(about):
-                    slipped[about.subject] = _told(about)
+                    slipped[about.subject] = told(about)
                 _keep(connection, context, about, decided.lacking)
             if decided.acts:
                 why = "; ".join(slipped[about.subject] for about in each(gathered, decided) if about.decision.act)
@@ -62,9 +63,11 @@ def _slips(about: About) -> bool:
     return decision.eligible and any(check.established_at is not None for check in decision.checks)
 
 
-def _told(about: About) -> str:
-    sure = [sentence for sentence in about.decision.why if ": established to be" in sentence]
-    return f"{about.subject} has slipped: {'; '.join(sure)}; see `coilflow scheduler why score`"
+def told(about: About) -> str:
+    """What the alarm says of a version that slips."""
+    return (
+        f"{about.subject} has slipped: {'; '.join(sure_of(about.decision.checks))}; see `coilflow scheduler why score`"
+    )
 
 
 def _keep(connection: Connection, context: JobContext, about: About, lacking: tuple[str, ...]) -> None:

@@ -4,13 +4,16 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.anytime import below
+from scheduler.deciding import About
 from scheduler.evidence import Check, Evidence, Outcomes, Score, check_all, recall_stream
-from scheduler.policy import decide
+from scheduler.policy import decide, sure_of
+from scheduler.scoring import told
 from schemas.loop_settings import PolicySettings
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -84,6 +87,19 @@ def test_a_version_that_is_surely_bad_is_acted_on_and_every_figure_is_told() -> 
     assert any(why.startswith("agreement: established to be below 75.0% after ") for why in decision.why)
     assert any(why.startswith("false alarms: established to be above 20.0% after ") for why in decision.why)
     assert any(why.startswith("recall: not established to be below 60.0%, at most ") for why in decision.why)
+
+
+def test_what_is_sure_is_told_by_its_figure_whatever_words_stand_elsewhere_and_after_it_was_kept_too() -> None:
+    evidence = _evidence(BAD, drift=("coils: established to be others than ever",))
+    decision = decide(evidence, SETTINGS, NOW)
+    sure = sure_of(decision.checks)
+    assert [sentence.partition(":")[0] for sentence in sure] == ["agreement", "false alarms"]
+    assert set(sure) <= set(decision.why)
+    assert sure_of(check_all(_evidence(GOOD), SETTINGS)) == ()
+    kept = orjson.loads(orjson.dumps([dataclasses.asdict(check) for check in decision.checks]))
+    assert sure_of([Check(**check) for check in kept]) == sure
+    said = told(About(subject="it", decision=decision, evidence=evidence))
+    assert said == f"it has slipped: {'; '.join(sure)}; see `coilflow scheduler why score`"
 
 
 def test_a_good_version_is_left_alone_though_nearly_all_its_alarms_are_false() -> None:
