@@ -131,6 +131,12 @@ def recall_stream(outcomes: Outcomes, feedback: str) -> Stream:
 
     What an ensemble calls NOK is looked at. What one of its members alone calls NOK is seen no oftener than what it
     misses: both stand for 1 / probability, and to keep weights of right ones within 1, all count for the least of it.
+
+    It is the least of the version's whole life, so that after a time of few reviews a member is found wanting as late
+    as if there had always been so few. A scale must be known before the coil that it scales, or the bet is not fair.
+    The least of the coils looked at is not: it rises as they move on, and each rise would bet again on what was seen.
+    The share that was drawn when a coil was decided is known before it, but is kept only where the review was not
+    certain. The least of a life falls only where the share falls below all before it; alpha holds from each such fall.
     """
     nok = ~np.isnan(outcomes.labelled_at) & outcomes.is_nok
     if feedback == "regardless":
