@@ -32,12 +32,21 @@ _AGREEMENT, _RECALL, _FALSE_ALARMS, _SUCCESSOR = "#4477aa", "#228833", "#cc3311"
 def draw_story(figures: Figures, file: Path) -> None:
     """Draw a demonstration as PNG.
 
+    Args:
+        figures: labelled coils in order, and what happened when.
+        file: the PNG to write.
+    """
+    picture(figures).savefig(file, dpi=_DPI)
+
+
+def picture(figures: Figures) -> Figure:
+    """A demonstration as a figure of two axes.
+
     Above, the share of the last 100 labelled coils on which verdict and operators agree, with its 95% interval; below,
     recall and false alarms over the same coils. What a successor judged is shaded.
 
     Args:
         figures: labelled coils in order, and what happened when.
-        file: the PNG to write.
     """
     judged, stored = figures.judged, figures.counts
     figure = Figure(figsize=(11, 6.2), layout="constrained")
@@ -70,7 +79,7 @@ def draw_story(figures: Figures, file: Path) -> None:
     below.set_ylabel("called NOK\n(share of NOK, of OK coils)")
     below.set_xlabel("coils judged, in the order of their verdicts (number)")
     figure.suptitle(f"coilflow demo: {_title(figures)}", x=0.01, ha="left", fontweight="bold")
-    figure.savefig(file, dpi=_DPI)
+    return figure
 
 
 def _title(figures: Figures) -> str:
