@@ -65,9 +65,8 @@ def _slips(about: About) -> bool:
 
 def told(about: About) -> str:
     """What the alarm says of a version that slips."""
-    return (
-        f"{about.subject} has slipped: {'; '.join(sure_of(about.decision.checks))}; see `coilflow scheduler why score`"
-    )
+    sure = "; ".join(sure_of(about.decision.checks))
+    return f"{about.subject} has slipped: {sure}; see `coilflow scheduler why score`"
 
 
 def _keep(connection: Connection, context: JobContext, about: About, lacking: tuple[str, ...]) -> None:
