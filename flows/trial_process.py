@@ -31,6 +31,9 @@ _ROUNDS = 5  # the fastest counts: what else runs only slows, by its use of cach
 def try_ensemble(folder: Path, against: Path | None, *, threads: int, how: PlainCombine | None) -> dict[str, float]:
     """Load an ensemble, score its canaries, and time it, in turn with the one that it would replace.
 
+    Canaries are scored with the threads that it would serve with, and both are timed with one: the processor time of
+    several counts what they do to share the work, and not how long they wait for each other.
+
     Returns:
         `off`, the largest |Δp| of the canaries; `ms` and, where `against` is given, `champion_ms`, of processor time a
         coil.
@@ -38,11 +41,10 @@ def try_ensemble(folder: Path, against: Path | None, *, threads: int, how: Plain
     Raises:
         BundleError: a file is altered, the graph is none, or the canaries are off.
     """
-    tried = load_ensemble(folder, threads=threads, how=how)
-    found = {"off": max(tried.verify().values())}
-    timed = {"ms": tried}
+    found = {"off": max(load_ensemble(folder, threads=threads, how=how).verify().values())}
+    timed = {"ms": load_ensemble(folder, threads=1, how=how)}
     if against is not None:
-        timed["champion_ms"] = load_ensemble(against, threads=threads, how=how)
+        timed["champion_ms"] = load_ensemble(against, threads=1, how=how)
     fastest = dict.fromkeys(timed, float("inf"))
     for _ in range(_ROUNDS):
         for name, ensemble in timed.items():

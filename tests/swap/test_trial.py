@@ -1,21 +1,24 @@
 """Promises of the trial of an ensemble: what never ends is refused for good, and a trial that is given up is over."""
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from onnx import TensorProto, helper
 
+from flows import trial_process
 from flows.change_models import verify
 from flows.trial import TrialStoppedError, try_out
 from models.bundle import INPUT, OUTPUT
+from models.ensemble import Ensemble
 from schemas.errors import BundleAwayError, BundleError
 from schemas.layout import MATRIX_SHAPE
 from schemas.settings import Settings
 from store.connection import Connection
 from store.registry_steps import known_ensemble
-from tests.swap.given import registered, write_no_model
+from tests.swap.given import registered, write_no_model, write_version
 from tests.waiting import wait_until
 
 MOST_S = 120.0  # of waiting: the trial is at low priority
@@ -52,6 +55,34 @@ def test_a_trial_that_is_given_up_ends_at_once_with_its_process(
         with pytest.raises(TrialStoppedError, match="was broken off"):
             trial.result()
     assert trials() == []
+
+
+def test_both_are_timed_with_one_thread_and_the_canaries_with_those_that_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: set[tuple[str, int]] = set()
+    tried: set[tuple[str, int]] = set()
+    milliseconds, verify_all = trial_process._milliseconds, Ensemble.verify
+
+    def seen_timed(ensemble: Ensemble) -> float:
+        timed.update((ensemble.version, threads) for threads in threads_of(ensemble))
+        return milliseconds(ensemble)
+
+    def seen_tried(ensemble: Ensemble) -> Mapping[str, float]:
+        tried.update((ensemble.version, threads) for threads in threads_of(ensemble))
+        return verify_all(ensemble)
+
+    monkeypatch.setattr(trial_process, "_milliseconds", seen_timed)
+    monkeypatch.setattr(Ensemble, "verify", seen_tried)
+    first, second = (write_version(tmp_path, version) for version in ("e1", "e2"))
+    found = trial_process.try_ensemble(second, first, threads=2, how=None)
+    assert found.keys() == {"off", "ms", "champion_ms"}
+    assert (tried, timed) == ({("e2", 2)}, {("e1", 1), ("e2", 1)})
+
+
+def threads_of(ensemble: Ensemble) -> set[int]:
+    """Threads of its members' sessions."""
+    return {member.session.get_session_options().intra_op_num_threads for member in ensemble.members}
 
 
 def trials() -> list[int]:
