@@ -4,6 +4,7 @@ import logging
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -49,11 +50,10 @@ def consumer(
         assignor: to keep, where its `member_assignment` has to be forgotten when partitions were lost.
 
     Raises:
-        BrokerError: no broker answers, or it refuses.
+        BrokerError: no broker answers, or it refuses; or kafka-python is one that coilflow does not know.
     """
     session_ms = round(kafka.session_timeout_s * 1000)
-    return _open(
-        KafkaConsumer,
+    return _member(
         kafka,
         group_id=kafka.group_id,
         group_instance_id=instance_id,
@@ -77,11 +77,10 @@ def group_consumer(kafka: KafkaSettings, topic: str, *, instance_id: str | None)
         instance_id: name of a static member; None: a dynamic one.
 
     Raises:
-        BrokerError: no broker answers, or it refuses.
+        BrokerError: no broker answers, or it refuses; or kafka-python is one that coilflow does not know.
     """
     session_ms = round(kafka.session_timeout_s * 1000)
-    return _open(
-        KafkaConsumer,
+    return _member(
         kafka,
         **{
             **_reading(kafka),
@@ -174,6 +173,18 @@ def broker_errors(kafka: KafkaSettings) -> Iterator[None]:
         raise BrokerError(f"Kafka at {kafka.bootstrap_servers} cannot be reached: {why}", remedy=_ADDRESS) from error
     except KafkaError as error:
         raise BrokerError(f"Kafka at {kafka.bootstrap_servers}: {_sentence(error)}", remedy=_ADDRESS) from error
+
+
+def _member(kafka: KafkaSettings, **settings: object) -> KafkaConsumer:
+    """A consumer of a group, of which `poll` can ask what it has to: that is looked at now, not within a rebalance."""
+    made = _open(KafkaConsumer, kafka, **settings)
+    if not callable(getattr(getattr(made, "_coordinator", None), "request_rejoin", None)):
+        made.close(autocommit=False)
+        raise BrokerError(
+            f"kafka-python {version('kafka-python')} cannot be asked to join a group again",
+            remedy="install one that can: pip install 'kafka-python>=3.0.9,<4'",
+        )
+    return made
 
 
 class _Reasons(logging.Handler):

@@ -5,12 +5,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.admin import UserScramCredentialUpsertion
+from kafka.coordinator.base import BaseCoordinator
 from kafka.errors import OffsetOutOfRangeError
 from pydantic import SecretStr
 
@@ -217,3 +219,20 @@ def test_a_join_that_outlasts_a_poll_is_not_forgotten(kafka_topics: KafkaTopics)
         wait_until(lambda: has(5))
     finally:
         member.close(autocommit=False)
+
+
+def test_a_client_that_cannot_be_asked_to_join_again_is_refused_when_it_is_made(
+    kafka_topics: KafkaTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka, threads = kafka_topics(partitions=1), set(threading.enumerate())
+    monkeypatch.delattr(BaseCoordinator, "request_rejoin")  # as a later kafka-python may: it is nobody's promise
+    for make in (consumer, partial(group_consumer, topic=kafka.feedback_topic)):
+        with pytest.raises(BrokerError, match="cannot be asked to join a group again") as caught:
+            make(kafka, instance_id=None)
+        assert "kafka-python>=3.0.9,<4" in caught.value.remedy
+    assert set(threading.enumerate()) <= threads, "nothing is left open"
+
+
+def test_no_other_major_version_of_the_client_is_installed_whose_inner_parts_are_used() -> None:
+    asked = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+    assert '"kafka-python[crc32c,lz4,zstd]>=3.0.9,<4"' in asked
