@@ -191,15 +191,17 @@ def test_a_watch_goes_on_however_many_attempts_at_a_successor_follow(
         take_over(connection, 1, "bad")
         at(1.1)
         for attempt in range(1, 31):
-            lost = {
-                "plant": "",
-                "members": ("faces",),
-                "how": "head",
-                "parent": "bad",
-                "why": "it is given",
-                "epoch": 0,
-            }
-            begin_retraining(connection, **lost, attempt_id=attempt, at=NOON + 1.1 * DAY)
+            begin_retraining(
+                connection,
+                plant="",
+                members=("faces",),
+                how="head",
+                parent="bad",
+                why="it is given",
+                attempt_id=attempt,
+                epoch=0,
+                at=NOON + 1.1 * DAY,
+            )
             lose_retrainings(connection, attempt_id=0, at=NOON + 1.1 * DAY)
         serve(connection, given, 1.2, count=WATCHED, first=100, by="bad", well=False)
         assert "bad rolled_back: worse_than_before" in at(1.5)
