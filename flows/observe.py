@@ -78,6 +78,7 @@ def configure_logging() -> None:
 
 def log_to_stderr() -> None:
     """Let what a short command logs go to standard error, in lines for people: standard output has its results."""
+    structlog.reset_defaults()  # a service of this process may have set processors that know other loggers
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr), cache_logger_on_first_use=False)
 
 

@@ -42,6 +42,7 @@ def promote_successors(context: JobContext) -> str:
     Raises:
         NotLeaderError: the run was given up; nothing more was stored.
         StoreError: the database refused.
+        TrialStoppedError: the run was given up within a trial; the next run tries again.
     """
     said = []
     with connect(context.dsn) as connection:
@@ -240,7 +241,8 @@ def _tried(case: Case, version: str, gate: Gate, *, against: str | None) -> Gate
         return gate
     champion = None if against is None else known_ensemble(case.connection, against)
     try:
-        verify(known_ensemble(case.connection, version), case.context.settings, against=champion)
+        stored = known_ensemble(case.connection, version)
+        verify(stored, case.context.settings, against=champion, stop=case.context.stop)
     except BundleAwayError as error:
         return Gate(way="wait", why=(reason("unreachable", f"{error}; {error.remedy}"), *gate.why))
     except BundleError as error:
