@@ -50,6 +50,7 @@ class FeedbackSession:
         self._topic = settings.kafka.feedback_topic
         self._consumer = client.group_consumer(settings.kafka, self._topic, instance_id=instance_id)
         self._unstored: list[_Read] = []  # in the order in which they came, while the database is away
+        self._untold: dict[TopicPartition, int] = {}  # how far it got, where Kafka does not know yet
         self._failures = 0
         self._retry_at_s = 0.0
 
@@ -81,8 +82,10 @@ class FeedbackSession:
         self._unstored = [read for read in self._unstored if read.place in mine]
         for place, records in polled.items():
             self._unstored += [_read(place, record, now=now) for record in records]
+        self._untold = {place: offset for place, offset in self._untold.items() if place in mine}
         if not self._unstored:
             self._go_on()  # where a rebalance took what was waited with
+            self._commit()
             return
         if time.monotonic() < self._retry_at_s:
             return
@@ -92,8 +95,9 @@ class FeedbackSession:
             self._hold(error)
             return
         self._report(fates)
-        self._commit()
+        self._untold |= {read.place: read.log.offset + 1 for read in self._unstored}
         self._unstored = []
+        self._commit()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -112,15 +116,20 @@ class FeedbackSession:
         log.warning("waiting", error=str(error), remedy=error.remedy, again_in_s=round(wait_s, 1))
 
     def _commit(self) -> None:
-        """Tell Kafka; where it does not hear of it, these come again and change nothing."""
-        last = {read.place: read.log.offset for read in self._unstored}
-        offsets = {place: OffsetAndMetadata(offset + 1, "", -1) for place, offset in last.items()}
+        """Tell Kafka how far it got; where it does not hear of it, as in a rebalance, it is told again.
+
+        Whoever reads these again meanwhile changes nothing.
+        """
+        if not self._untold:
+            return
         try:
-            self._consumer.commit(offsets)
+            self._consumer.commit({place: OffsetAndMetadata(offset, "", -1) for place, offset in self._untold.items()})
         except CommitFailedError as error:
             log.warning("another worker will see these again", why=str(error))
         except KafkaError as error:
             log.warning("broker did not note the position", why=repr(error))
+            return
+        self._untold = {}
 
     def _report(self, fates: Sequence[Fate]) -> None:
         CONSUMED_MESSAGES.labels("kafka", self._topic).inc(len(fates))
