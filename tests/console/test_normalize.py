@@ -42,7 +42,7 @@ def test_the_file_holds_the_published_columns_and_says_which_limits(
 ) -> None:
     ran = coilflow("normalize", write(three()), "--out", place / "out.arrow")
     assert ran.code == 0
-    assert f"3 coils in {place / 'out.arrow'}" in ran.out.replace("\n", "")
+    assert f"3 coils in {place / 'out.arrow'}" in ran.out
     table = read(place / "out.arrow")
     assert table.schema == MATRIX_BATCH
     assert set(table["limits_version"].to_pylist()) == {LIMITS.version}

@@ -151,7 +151,7 @@ def test_people_get_a_table_of_the_int8_form(
     assert (ran.code, ran.err) == (0, "")
     assert "small-int8" in ran.out
     assert "labels agree on" in ran.out
-    assert f"COILFLOW_ENSEMBLE={place / 'int8'}" in ran.out.replace("\n", "")
+    assert f"COILFLOW_ENSEMBLE={place / 'int8'}" in ran.out
 
 
 def test_an_int8_form_overwrites_nothing(coilflow: Coilflow, trained: Path, source: Path, place: Path) -> None:
