@@ -143,8 +143,9 @@ def rows(runs: int, coils: int, nok: float, share: float) -> Iterator[tuple[str,
 
 
 def left_of_recall(coils: int, nok: float, share: float) -> float:
-    """Bias that `weighted_share` leaves: that of a draw that would find none of the NOK coils."""
-    return (1 - RECALL) * (1 - nok * share) ** coils
+    """Bias that `weighted_share` leaves: coils looked at for certain say too much where no draw finds a missed one."""
+    doubtful = NormalDist().cdf(_THRESHOLD - _NOK_MEAN) - NormalDist().cdf(_THRESHOLD - DOUBT - _NOK_MEAN)
+    return (RECALL / (RECALL + doubtful) - RECALL) * (1 - nok * share) ** coils
 
 
 def main() -> int:

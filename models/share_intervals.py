@@ -63,8 +63,9 @@ def weighted_share(part: FloatArray, rest: FloatArray) -> float:
         the integral over u of the sum over i of `part` of w_i times the product over all j but i of (1 - w_j u)
 
     is unbiased but for what lies above u = 1 / (largest weight), where a product may be below 0. That is left out, and
-    leaves (1 - A / N) (1 - p)^N where all of `part` are drawn for certain and the others with probability p: nothing,
-    once the draw would find a few of such a population. Where all weigh alike it is the plain share.
+    leaves (A / C - A / N) (1 - p)^N where C coils are drawn for certain, all of `part` among them, and the others with
+    probability p: nothing, once the draw would find a few of such a population. Where all weigh alike it is the plain
+    share.
 
     Args:
         part: float64 weights of those drawn that count, each at least 1.

