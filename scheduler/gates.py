@@ -65,37 +65,52 @@ class InShadow:
     compared: dict[str, Any] | None  # on coils with a label; None: none says anything of the line
     refused: str | None  # what a live worker refuses it for, tried again
     refused_yet: str | None = None  # likewise, where that may pass: not tried again yet, or its files are away
+    days: float = 0.0  # since it began
 
 
-def shadow_gate(seen: InShadow, policy: PolicySettings, promotion: PromotionSettings) -> Gate:
-    """Whether a shadow may take over: it has judged enough coils, and is not worse on any that tell.
+def shadow_gate(seen: InShadow, settings: Settings) -> Gate:
+    """Whether a shadow may take over: it has judged enough coils, and labels of them say nothing against it.
 
-    Labels may be few by then, for few coils are asked for; so the shadow has only to be no worse, by the paired test
-    that the holdout has proved it better by. Nobody looks at the alarms of a shadow unless the coil was drawn: where it
-    alone calls more than `policy.most_false_alarms` of all coils NOK, a person has to say whether they are.
+    Both are compared by the paired test that the holdout has proved the successor better by. Labels may be few by then,
+    for few coils are asked for: with `promotion.in_shadow = "no_worse"` the shadow is rejected only where it is surely
+    worse; with `"better"` it waits until it is surely better by the margin, and is rejected where it is not within
+    `score.window_days`. Nobody looks at the alarms of a shadow unless the coil was drawn: where it alone calls more
+    than `policy.most_false_alarms` of all coils NOK, a person has to say whether they are.
 
     Args:
         seen: beside the champion.
-        policy: most false alarms.
-        promotion: coils, alpha.
+        settings: `promotion`, `policy.most_false_alarms`, `score.window_days`.
     """
+    most, wanted = settings.policy.most_false_alarms, settings.promotion.shadow_coils
     if seen.refused is not None:
         return Gate(way="reject", why=(reason("refused", seen.refused),))
     if seen.refused_yet is not None:
         return Gate(way="wait", why=(reason("refused_yet", seen.refused_yet),))
-    if seen.coils < promotion.shadow_coils:
-        text = f"{seen.coils} of {promotion.shadow_coils} coils judged in shadow"
-        return Gate(way="wait", why=(reason("few_coils", text),))
-    share = seen.alarms_alone / seen.coils
+    if seen.coils < wanted:
+        return Gate(way="wait", why=(reason("few_coils", f"{seen.coils} of {wanted} coils judged in shadow"),))
     told = f"{seen.coils} coils judged in shadow, {seen.differ} otherwise than the champion"
-    found = seen.compared
-    if found is not None and found["difference"] < 0 and found["p_value"] <= promotion.alpha:
-        return Gate(way="reject", why=(reason("worse_in_shadow", f"{told}; {_compared(found)}"),))
-    if share > policy.most_false_alarms:
-        text = f"{share:.1%} of coils called NOK by it alone and by no person, most is {policy.most_false_alarms:.1%}"
+    gate, share = _by_labels(seen, told, settings), seen.alarms_alone / seen.coils
+    if gate.way != "reject" and share > most:
+        text = f"{share:.1%} of coils called NOK by it alone and by no person, most is {most:.1%}"
         return Gate(way="wait", why=(reason("many_alarms", f"{text}; {told}"),))
-    labels = "none of them has a label that tells" if found is None else _compared(found)
-    return Gate(way="pass", why=(reason("no_worse", f"{told}; {labels}"),))
+    return gate
+
+
+def _by_labels(seen: InShadow, told: str, settings: Settings) -> Gate:
+    found, promotion = seen.compared, settings.promotion
+    told = f"{told}; {'none of them has a label that tells' if found is None else _compared(found)}"
+    sure = found is not None and found["p_value"] <= promotion.alpha
+    difference = 0.0 if found is None else found["difference"]
+    if sure and difference < 0:
+        return Gate(way="reject", why=(reason("worse_in_shadow", told),))
+    if sure and 0 < difference >= promotion.margin:
+        return Gate(way="pass", why=(reason("better", told),))
+    if promotion.in_shadow == "no_worse":
+        return Gate(way="pass", why=(reason("no_worse", told),))
+    told = f"margin {promotion.margin:g} and alpha {promotion.alpha:g} wanted; {told}"
+    if seen.days >= settings.score.window_days:
+        return Gate(way="reject", why=(reason("not_better", f"in {seen.days:.0f} days in shadow; {told}"),))
+    return Gate(way="wait", why=(reason("not_better_yet", told),))
 
 
 def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, promotion: PromotionSettings) -> Gate:

@@ -138,7 +138,7 @@ def _promote(case: Case) -> str:
         until=case.context.now,
     )
     seen = _seen(case, pairs)
-    gate = shadow_gate(seen, case.context.settings.policy, promotion)
+    gate = shadow_gate(seen, case.context.settings)
     if gate.way == "pass" and promotion.approval:
         asked = reason("approval", f"promote it with `coilflow models promote {case.version}`")
         gate = Gate(way="wait", why=(asked, *gate.why))
@@ -158,6 +158,7 @@ def _seen(case: Case, pairs: Sequence[Pair]) -> InShadow:
         compared=_compared(pairs, regardless=_regardless(case)),
         refused=said.outlasted[0] if said.outlasted else None,
         refused_yet=said.refused[0] if said.refused else None,
+        days=(case.context.now - since) / timedelta(days=1),
     )
 
 

@@ -11,7 +11,8 @@ Code = Literal[
     # of the holdout
     "better", "not_better", "may_be_chance", "few_nok", "no_draws", "holdout_empty",
     # of the shadow
-    "place_taken", "few_coils", "no_worse", "worse_in_shadow", "many_alarms", "refused", "refused_yet", "approval",
+    "place_taken", "few_coils", "no_worse", "worse_in_shadow", "not_better_yet", "many_alarms", "refused",
+    "refused_yet", "approval",
     # of the watch
     "watched", "labels_to_come", "worse_than_before", "refused_by_all", "back_to", "cannot_roll_back",
     # of any step

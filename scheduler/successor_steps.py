@@ -28,6 +28,7 @@ _FOR_PERSONS: tuple[Code, ...] = (
     "cannot_roll_back",
     "stale",
     "many_alarms",
+    "not_better_yet",
     "unreachable",
     "refused_yet",
 )  # codes that only a person can answer

@@ -15,6 +15,7 @@ from schemas.loop_settings import PolicySettings, PromotionSettings, RetrainSett
 from schemas.settings import Settings
 
 POLICY, PROMOTION = PolicySettings(), PromotionSettings(shadow_coils=50)
+STRICT = Settings(promotion=PromotionSettings(shadow_coils=50, margin=0.02, in_shadow="better"))
 SEEN = InShadow(coils=60, differ=6, alarms_alone=3, compared=None, refused=None)
 
 
@@ -69,10 +70,30 @@ def test_where_labels_come_regardless_of_verdicts_no_draw_is_needed() -> None:
         ({"refused": "worker a: too slow"}, "reject", "refused"),
         ({"compared": compared(difference=-0.2, p_value=0.2)}, "pass", "no_worse"),
         ({"compared": compared(difference=-0.2, p_value=0.01)}, "reject", "worse_in_shadow"),
+        ({"compared": compared()}, "pass", "better"),
     ],
 )
 def test_a_shadow_takes_over_where_it_is_no_worse(changes: dict[str, Any], way: str, code: str) -> None:
-    gate = shadow_gate(replace(SEEN, **changes), POLICY, PROMOTION)
+    gate = shadow_gate(replace(SEEN, **changes), Settings(promotion=PROMOTION))
+    assert gate.way == way
+    assert gate.why[0].startswith(f"{code}: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "way", "code"),
+    [
+        ({"compared": compared()}, "pass", "better"),
+        ({"compared": None}, "wait", "not_better_yet"),
+        ({"compared": compared(difference=0.01)}, "wait", "not_better_yet"),
+        ({"compared": compared(p_value=0.06)}, "wait", "not_better_yet"),
+        ({"compared": compared(p_value=0.06), "days": 30.0}, "reject", "not_better"),
+        ({"compared": compared(), "coils": 49}, "wait", "few_coils"),
+    ],
+)
+def test_a_shadow_may_have_to_prove_better_by_a_margin_and_no_chance(
+    changes: dict[str, Any], way: str, code: str
+) -> None:
+    gate = shadow_gate(replace(SEEN, **changes), STRICT)
     assert gate.way == way
     assert gate.why[0].startswith(f"{code}: ")
 
