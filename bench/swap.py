@@ -47,6 +47,7 @@ from store.swaps import answers
 
 DAMAGED_EVERY = 4
 MOST_GROWTH_MS = 5.0  # of the p99
+LOOK_S = 0.5  # for an answer: looking more often slows the coils more than swaps do
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +164,7 @@ class Swapper(threading.Thread):
             self.failed = error
 
     def _until_answered(self, connection: Connection, name: str) -> None:
-        while not answers(connection, name) and not self._halt.wait(0.05):
+        while not answers(connection, name) and not self._halt.wait(LOOK_S):
             continue
 
 

@@ -1,19 +1,22 @@
 """A registered ensemble on its way into memory: nothing of it is loaded here before it proved itself elsewhere."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
 from flows.bundle_store import local_copy
 from flows.change_models import folder_to_beat
 from flows.trial import try_out
-from flows.trial_process import timed_batch
+from flows.try_ensemble import timed_batch
 from models.ensemble import Ensemble, load_ensemble
 from schemas.coils import Limits
 from schemas.errors import BundleError
 from schemas.settings import Settings
 from store.registered import StoredEnsemble
+
+_WARMING_COILS = 3
+_BREATH_S = 0.02
 
 
 def load_registered(
@@ -29,7 +32,7 @@ def load_registered(
     """Copy an ensemble here and check its digests, try it in a process of its own, load it, and warm it.
 
     The trial scores every canary coil. What is loaded then is what was tried, by its digests, on the same machine: here
-    a batch goes through every member, so that the first coils meet a warm model.
+    some coils go through every member, so that the first ones that count meet a warm model.
 
     Args:
         stored: the ensemble.
@@ -53,10 +56,14 @@ def load_registered(
     if not proven:
         try_out(folder, folder_to_beat(champion, settings), settings, stop, beat)
     loaded = load_ensemble(folder, threads=settings.threads, how=settings.combine)
-    for batch in _warming(loaded):
-        loaded.score(batch)
+    for coil in _warming(loaded):
+        loaded.score(coil)
+        stop.wait(_BREATH_S)
     return loaded
 
 
-def _warming(ensemble: Ensemble) -> list[pa.RecordBatch]:
-    return [timed_batch(scale, ensemble.limits.version) for scale in ensemble.manifest.thresholds]
+def _warming(ensemble: Ensemble) -> Iterator[pa.RecordBatch]:
+    """One coil after the other: what serves now is not to wait for a whole batch of what comes next."""
+    for scale in ensemble.manifest.thresholds:
+        batch = timed_batch(scale, ensemble.limits.version)
+        yield from (batch.slice(coil, 1) for coil in range(_WARMING_COILS))

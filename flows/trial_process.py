@@ -7,89 +7,36 @@ ONNX Runtime, eats the memory or never ends takes this process with it, and not 
 import os
 import resource
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import orjson
-import pyarrow as pa
 
-from models.ensemble import Ensemble, load_ensemble
-from schemas.coils import CoilKey
-from schemas.combine import PlainCombine
-from schemas.errors import BundleAwayError, BundleError
-from schemas.layout import MATRIX_SHAPE
-from schemas.matrices import Scale, matrix_batch
-
-_NICENESS = 10  # coils come first, and a busy machine still gets it done
+_NICENESS = 19  # coils come first, and a busy machine still gets it done
 _MOST_CPU_S = 60  # then SIGXCPU: a busy machine may take minutes for the same
 _UNHEARD_CPU_S = 5  # then SIGKILL, which else stands for a machine that was out of memory
-_TIMED_COILS = 16
-_ROUNDS = 5  # the fastest counts: what else runs only slows, by its use of caches too
-
-
-def try_ensemble(folder: Path, against: Path | None, *, threads: int, how: PlainCombine | None) -> dict[str, float]:
-    """Load an ensemble, score its canaries, and time it, in turn with the one that it would replace.
-
-    Canaries are scored with the threads that it would serve with, and both are timed with one: the processor time of
-    several counts what they do to share the work, and not how long they wait for each other.
-
-    Returns:
-        `off`, the largest |Δp| of the canaries; `ms` and, where `against` is given, `champion_ms`, of processor time a
-        coil.
-
-    Raises:
-        BundleError: a file is altered, the graph is none, or the canaries are off.
-    """
-    found = {"off": max(load_ensemble(folder, threads=threads, how=how).verify().values())}
-    timed = {"ms": load_ensemble(folder, threads=1, how=how)}
-    if against is not None:
-        timed["champion_ms"] = load_ensemble(against, threads=1, how=how)
-    fastest = dict.fromkeys(timed, float("inf"))
-    for _ in range(_ROUNDS):
-        for name, ensemble in timed.items():
-            fastest[name] = min(fastest[name], _milliseconds(ensemble))
-    return {**found, **fastest}
-
-
-def _milliseconds(ensemble: Ensemble) -> float:
-    """Milliseconds of processor time a coil of one batch: on a busy machine either would wait, and by chance."""
-    batch = timed_batch("limits" if "limits" in ensemble.manifest.thresholds else "self", ensemble.limits.version)
-    begun = time.process_time()
-    ensemble.score(batch)
-    return 1000 * (time.process_time() - begun) / _TIMED_COILS
-
-
-def timed_batch(scale: Scale, limits_version: str) -> pa.RecordBatch:
-    """Coils that are as much work as any: what a matrix holds does not change it."""
-    matrix = np.random.default_rng(0).uniform(-1, 1, (_TIMED_COILS, *MATRIX_SHAPE)).astype(np.float32)
-    return matrix_batch(
-        keys=[CoilKey(plant="trial", coil_id=str(number)) for number in range(_TIMED_COILS)],
-        revisions=[f"{number:064x}" for number in range(_TIMED_COILS)],
-        matrix=matrix,
-        spread=np.zeros_like(matrix),
-        observed=np.ones(_TIMED_COILS),
-        scale=scale,
-        columns={"limits_version": [limits_version if scale == "limits" else None] * _TIMED_COILS},
-    )
 
 
 def main() -> None:
-    """Do as the argument says; exit 1 with the reason where the ensemble is no good."""
-    os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_CPU, (_MOST_CPU_S, _MOST_CPU_S + _UNHEARD_CPU_S))
+    """Do as the argument says."""
     asked = orjson.loads(sys.argv[1])
-    against = asked["against"]
-    found: dict[str, object]
+    os.nice(_NICENESS)
+    if asked["idle"]:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    resource.setrlimit(resource.RLIMIT_CPU, (_MOST_CPU_S, _MOST_CPU_S + _UNHEARD_CPU_S))
+    sys.stdout.write(orjson.dumps(_tried(asked)).decode() + "\n")
+
+
+def _tried(asked: dict[str, Any]) -> dict[str, object]:
+    # Only here, for libraries take most of a second of processor time to load: coils are not to wait for that either.
+    from flows.try_ensemble import try_ensemble  # noqa: PLC0415
+    from schemas.errors import BundleAwayError, BundleError  # noqa: PLC0415
+
+    folder, against = Path(asked["folder"]), Path(asked["against"]) if asked["against"] else None
     try:
-        found = dict(
-            try_ensemble(
-                Path(asked["folder"]), Path(against) if against else None, threads=asked["threads"], how=asked["how"]
-            )
-        )
+        return dict(try_ensemble(folder, against, threads=asked["threads"], how=asked["how"]))
     except BundleError as error:
-        found = {"error": str(error), "remedy": error.remedy, "away": isinstance(error, BundleAwayError)}
-    sys.stdout.write(orjson.dumps(found).decode() + "\n")
+        return {"error": str(error), "remedy": error.remedy, "away": isinstance(error, BundleAwayError)}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from flows import trial_process
+from flows import try_ensemble
 from flows.change_models import verify
 from flows.trial import TrialStoppedError, try_out
 from models.bundle import INPUT, OUTPUT
@@ -62,7 +62,7 @@ def test_both_are_timed_with_one_thread_and_the_canaries_with_those_that_serve(
 ) -> None:
     timed: set[tuple[str, int]] = set()
     tried: set[tuple[str, int]] = set()
-    milliseconds, verify_all = trial_process._milliseconds, Ensemble.verify
+    milliseconds, verify_all = try_ensemble._milliseconds, Ensemble.verify
 
     def seen_timed(ensemble: Ensemble) -> float:
         timed.update((ensemble.version, threads) for threads in threads_of(ensemble))
@@ -72,10 +72,10 @@ def test_both_are_timed_with_one_thread_and_the_canaries_with_those_that_serve(
         tried.update((ensemble.version, threads) for threads in threads_of(ensemble))
         return verify_all(ensemble)
 
-    monkeypatch.setattr(trial_process, "_milliseconds", seen_timed)
+    monkeypatch.setattr(try_ensemble, "_milliseconds", seen_timed)
     monkeypatch.setattr(Ensemble, "verify", seen_tried)
     first, second = (write_version(tmp_path, version) for version in ("e1", "e2"))
-    found = trial_process.try_ensemble(second, first, threads=2, how=None)
+    found = try_ensemble.try_ensemble(second, first, threads=2, how=None)
     assert found.keys() == {"off", "ms", "champion_ms"}
     assert (tried, timed) == ({("e2", 2)}, {("e1", 1), ("e2", 1)})
 
