@@ -48,7 +48,7 @@ def try_out(
     """Load an ensemble, score its canaries and time it in a child process.
 
     The child runs where a core is idle, and coils are judged as if it were not there. On a machine that has no idle
-    core for a minute it starts again, and takes the small share that is due to a nice process.
+    core for long it starts again, and takes the small share that is due to a nice process.
 
     Args:
         folder: of the ensemble.
@@ -63,7 +63,7 @@ def try_out(
         BundleError: it is altered, cannot be loaded, is off on its canaries, crashes, never ends or is too slow.
         TrialStoppedError: `stop` was set before it was done.
     """
-    asked = {
+    asked: dict[str, object] = {
         "folder": str(folder),
         "against": str(against) if against else None,
         "threads": settings.threads,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from flows import try_ensemble
+from flows import trial, try_ensemble
 from flows.change_models import verify
 from flows.trial import TrialStoppedError, try_out
 from models.bundle import INPUT, OUTPUT
@@ -49,12 +49,20 @@ def test_a_trial_that_is_given_up_ends_at_once_with_its_process(
     registered(database, given, write_no_model(tmp_path, "e2", endless()))
     stored = known_ensemble(connection, "e2")
     with ThreadPoolExecutor(1) as threads:
-        trial = threads.submit(verify, stored, given, stop=stop)
-        wait_until(lambda: trials() or trial.done(), MOST_S)
+        running = threads.submit(verify, stored, given, stop=stop)
+        wait_until(lambda: trials() or running.done(), MOST_S)
         stop.set()
         with pytest.raises(TrialStoppedError, match="was broken off"):
-            trial.result()
+            running.result()
     assert trials() == []
+
+
+def test_on_a_machine_that_has_no_idle_core_it_is_tried_with_a_share_of_a_busy_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "_IDLE_S", 0.0)
+    found = try_out(write_version(tmp_path, "e1"), None, Settings(data_dir=tmp_path, threads=1), threading.Event())
+    assert found.off < 1e-4
 
 
 def test_both_are_timed_with_one_thread_and_the_canaries_with_those_that_serve(
