@@ -72,10 +72,10 @@ def shadow_gate(seen: InShadow, settings: Settings) -> Gate:
     """Whether a shadow may take over: it has judged enough coils, and labels of them say nothing against it.
 
     Both are compared by the paired test that the holdout has proved the successor better by. Labels may be few by then,
-    for few coils are asked for: with `promotion.in_shadow = "no_worse"` the shadow is rejected only where it is surely
-    worse; with `"better"` it waits until it is surely better by the margin, and is rejected where it is not within
-    `score.window_days`. Nobody looks at the alarms of a shadow unless the coil was drawn: where it alone calls more
-    than `policy.most_false_alarms` of all coils NOK, a person has to say whether they are.
+    for few coils are asked for: the shadow waits until it is surely better by the margin, and is rejected where it is
+    not within `score.window_days`; with `promotion.in_shadow = "no_worse"` only one that is surely worse is rejected.
+    Nobody looks at the alarms of a shadow unless the coil was drawn: where it alone calls more than
+    `policy.most_false_alarms` of all coils NOK, a person has to say whether they are.
 
     Args:
         seen: beside the champion.

@@ -76,7 +76,7 @@ class PromotionSettings(_Group):
 
     approval: bool = False  # a person has to agree
     margin: _Share = 0.0  # by which its F1 has to be better
-    in_shadow: Literal["no_worse", "better"] = "no_worse"  # what labels of coils judged in shadow have to show
+    in_shadow: Literal["better", "no_worse"] = "better"  # what labels of coils judged in shadow have to show
     alpha: _OpenShare = 0.05  # of the paired test on the holdout and in shadow
     shadow_coils: _Count = 50  # scored beside the champion before it may take over
     watch_coils: _Count = 200  # scored after it, while a regression brings the old one back

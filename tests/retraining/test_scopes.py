@@ -70,7 +70,7 @@ def test_a_plant_with_a_champion_of_its_own_gets_a_successor_of_its_own(
         label(connection, beside, asked, face="bottom", at=NOON + 1.3 * DAY, plant="graz")
         # What another plant says of its coils counts for nothing here.
         judge(connection, given, coils(30, first=450), at=NOON + 1.2 * DAY)
-        assert f"graz: successor {successor} promoted: no_worse: 30 coils" in at(database, given, epoch, 1.4)
+        assert f"graz: successor {successor} promoted: better: 30 coils" in at(database, given, epoch, 1.4)
 
         watched = coils(SOON.watch_coils, first=500)
         asked = judge(connection, given, watched, at=NOON + 1.5 * DAY, by=successor, plant="graz")
@@ -107,7 +107,7 @@ def test_labels_that_come_whatever_the_verdict_need_no_draw_and_stand_for_all_co
         judge(connection, given, beside, at=NOON + 1.2 * DAY, shadow=successor)
         label(connection, beside, [str(coil) for coil in range(500, 540, 2)], face="bottom", at=NOON + 1.3 * DAY)
         said = at(database, given, epoch, 1.4)
-        assert f"successor {successor} promoted: no_worse: 40 coils" in said
+        assert f"successor {successor} promoted: better: 40 coils" in said
         assert "on 20 with a label" in said
 
         judge(connection, given, watched, at=NOON + 1.5 * DAY, by=successor)

@@ -58,7 +58,7 @@ def test_a_champion_that_slips_is_succeeded_by_one_that_proved_better(
         assert "few_coils: 20 of 40" in at(2.3)
         asked = judge(connection, given, coils(40, first=420), at=NOON + 2.4 * DAY, shadow=successor)
         label(connection, beside, [*first, *asked], face="bottom", at=NOON + 2.5 * DAY)
-        assert f"successor {successor} promoted: no_worse: 60 coils" in at(2.6)
+        assert f"successor {successor} promoted: better: 60 coils" in at(2.6)
         assert states(connection, "champion", successor) == {"champion": "retired", successor: "champion"}
 
         watched = coils(60, first=500)
