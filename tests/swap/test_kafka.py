@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 
