@@ -14,10 +14,8 @@ import orjson
 from schemas.errors import BundleAwayError, BundleError, CoilflowError
 from schemas.settings import Settings
 
-_IDLE_S, _MOST_S = (
-    60.0,
-    600.0,
-)  # where only idle cores take it on, and where it has a share; processor time is limited too
+_IDLE_S = 60.0  # where only idle cores take it on
+_MOST_S = 600.0  # where it has a share of busy ones; processor time is limited too
 _LOOK_S = 0.05
 _BEAT_S = 3.0
 _FAST_MS = 1.0  # a coil: no line makes a thousand a second

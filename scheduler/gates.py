@@ -45,7 +45,7 @@ def holdout_gate(compared: dict[str, Any] | None, settings: Settings) -> Gate:
     if compared["nok"] < least:
         text = f"{compared['nok']} NOK coils in the holdout, {least} wanted; {said}"
         return Gate(way="wait", why=(reason("few_nok", text),))
-    if difference <= 0 or difference < promotion.margin:
+    if not _is_higher(difference, promotion):
         return Gate(way="reject", why=(reason("not_better", f"margin {promotion.margin:g} wanted; {said}"),))
     if settings.policy.feedback == "alarms" and not compared["drawn"]:
         text = "no coil of the holdout was drawn at random, so false alarms of the successor alone are unseen"
@@ -69,7 +69,7 @@ class InShadow:
 
 
 def shadow_gate(seen: InShadow, settings: Settings) -> Gate:
-    """Whether a shadow may take over: it has judged enough coils, and labels of them say nothing against it.
+    """Whether a shadow may take over: it has judged enough coils, and proves better on those with a label.
 
     Both are compared by the paired test that the holdout has proved the successor better by. Labels may be few by then,
     for few coils are asked for: the shadow waits until it is surely better by the margin, and is rejected where it is
@@ -103,7 +103,7 @@ def _by_labels(seen: InShadow, told: str, settings: Settings) -> Gate:
     difference = 0.0 if found is None else found["difference"]
     if sure and difference < 0:
         return Gate(way="reject", why=(reason("worse_in_shadow", told),))
-    if sure and 0 < difference >= promotion.margin:
+    if sure and _is_higher(difference, promotion):
         return Gate(way="pass", why=(reason("better", told),))
     if promotion.in_shadow == "no_worse":
         return Gate(way="pass", why=(reason("no_worse", told),))
@@ -150,6 +150,11 @@ def watch_gate(outcomes: Outcomes, before: Outcomes, policy: PolicySettings, pro
     if why:
         return Gate(way="reject", why=tuple(why))
     return Gate(way="pass", why=(reason("no_worse", "than the champion before"),))
+
+
+def _is_higher(difference: float, promotion: PromotionSettings) -> bool:
+    """Whether F1 is higher by the margin."""
+    return 0 < difference >= promotion.margin
 
 
 def _least(stream: Stream) -> float | None:

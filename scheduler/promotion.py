@@ -128,16 +128,16 @@ def _shadow(case: Case) -> str:
 
 
 def _promote(case: Case) -> str:
-    promotion = case.context.settings.promotion
+    promotion, since = case.context.settings.promotion, _since(case, "shadowed")
     pairs = shadow_pairs(
         case.connection,
         shadow=case.version,
         champion=case.champion,
         scope=case.scope,
-        since=_since(case, "shadowed"),
+        since=since,
         until=case.context.now,
     )
-    seen = _seen(case, pairs)
+    seen = _seen(case, pairs, since)
     gate = shadow_gate(seen, case.context.settings)
     if gate.way == "pass" and promotion.approval:
         asked = reason("approval", f"promote it with `coilflow models promote {case.version}`")
@@ -147,9 +147,8 @@ def _promote(case: Case) -> str:
     return take(case, gate, "promoted", asdict(seen))
 
 
-def _seen(case: Case, pairs: Sequence[Pair]) -> InShadow:
+def _seen(case: Case, pairs: Sequence[Pair], since: datetime) -> InShadow:
     differ = [pair for pair in pairs if pair.shadow_nok != pair.champion_nok]
-    since = _since(case, "shadowed")
     said = refusals(case.connection, case.version, case.scope, "shadow", since=since, now=case.context.now)
     return InShadow(
         coils=len(pairs),
