@@ -140,6 +140,11 @@ def accept_successor(
     """Leave a successor as training does that found it better on the holdout, whatever it is."""
     made = new_ensemble(write_champion(folder, version, face=face, member=version), given, plant=plant, parent=parent)
     register_ensemble(connection, made, ANNA)
+    accept(connection, version, parent=parent, plant=plant)
+
+
+def accept(connection: Connection, version: str, *, parent: str = "champion", plant: str = "") -> None:
+    """Leave a registered ensemble as training does that found it better on the holdout."""
     retraining_id = begin_retraining(
         connection,
         plant=plant,

@@ -10,8 +10,8 @@ from flows.trial import TrialStoppedError
 from scheduler.promotion import promote_successors
 from store.connection import Connection
 from store.registry import register_ensemble
-from store.training import begin_retraining, end_retraining, retrainings
-from tests.retraining.given import ANNA, NOON, context, leading, serve_champion, settings
+from store.training import retrainings
+from tests.retraining.given import ANNA, NOON, accept, context, leading, serve_champion, settings
 from tests.swap.given import write_no_model
 from tests.swap.test_trial import MOST_S, endless, trials
 from tests.waiting import wait_until
@@ -23,18 +23,7 @@ def test_a_trial_ends_with_the_run_and_its_successor_is_tried_again(
     given = settings(tmp_path)
     serve_champion(connection, tmp_path, given)
     register_ensemble(connection, new_ensemble(write_no_model(tmp_path, "endless", endless()), given), ANNA)
-    begun = begin_retraining(
-        connection,
-        plant="",
-        members=("faces",),
-        how="head",
-        parent="champion",
-        why="it is given",
-        attempt_id=0,
-        epoch=0,
-        at=NOON,
-    )
-    end_retraining(connection, begun, "accepted", why="better: on the holdout", at=NOON, candidate="endless")
+    accept(connection, "endless")
     with leading(database) as epoch, ThreadPoolExecutor(1) as threads:
         under_way = context(database, given, "promotion", epoch=epoch, now=NOON)
         job = threads.submit(promote_successors, under_way)
