@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeGuard
 
+from flows.inbox_coils import host_of
 from flows.intake import LONGEST_ID, LONGEST_SOURCE, read_feedback
 from flows.kafka.client import broker_errors, producer
 from flows.kafka.produce import coil_key
@@ -108,7 +109,7 @@ def replay(
                 plan = _counted_again(connection, plan, plan.feedback)
             elif plan.events:
                 with connection.transaction():
-                    store_events(connection, plan.events, settings.stream)
+                    store_events(connection, plan.events, settings.stream, host=host_of(letter.place))
                     mark_replayed(connection, letter.dead_letter_id)
             yield plan
 

@@ -7,36 +7,23 @@ judge each coil once, and a killed one leaves nothing half done.
 
 import random
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import structlog
 
-from flows.judge import DueCoil, Outcome, judge_each
+from flows.inbox_coils import take_due
+from flows.judge import Outcome, judge_each
 from flows.kafka.database import backoff_s
 from flows.kafka.metrics import COILS, COMMIT_FAILURES, STEP_SECONDS, SUPERSEDED
 from flows.limited_database import LimitedDatabase
+from flows.record_outcome import record_outcome
 from flows.served import Current, Ensembles
-from flows.shadows import count_unstored
-from processors.decode import Decoder, EventFault
-from processors.open_coils import OpenCoil, revision_of
-from schemas.coils import CoilKey, StoredCoil
-from schemas.errors import StoreError, StoreUnavailableError
-from schemas.rejects import Reject
+from processors.decode import Decoder
+from schemas.errors import StoreError
 from schemas.settings import Settings
 from store.connection import Connection, store_errors
-from store.deadletters import record_dead_letters
-from store.inbox import (
-    StoredEvent,
-    database_clock,
-    inbox_events,
-    postpone_coils,
-    settle_coils,
-    take_coils,
-)
-from store.log import decided_coils, refused_coils
-from store.verdicts import record_verdicts
+from store.inbox import database_clock, settle_coils
 
 log = structlog.get_logger("coilflow.inbox")
 
@@ -70,35 +57,22 @@ def judge_due(
         StoreError: the database refused; the coils stay as they were.
     """
     with store_errors("judge the inbox"), connection.transaction(), STEP_SECONDS.labels("inbox").time():
-        keys = take_coils(connection, most=settings.batch_coils)
-        if not keys:
-            return Looked(taken=0, judged=0, rejected=0, unchanged=0, postponed=0)
-        now = database_clock(connection)
-        stored = decided_coils(connection, keys)
-        refused = refused_coils(connection, keys)
-        coils = [
-            _open_coil(key, events, stored.get(key), decode, up_since, after_reject=key in refused)
-            for key, events in inbox_events(connection, keys).items()
-        ]
-        said = [coil for coil in coils if coil.messages]
-        due = [coil for coil in said if coil.is_due(_ms(now), settings.stream)]
-        waiting = [coil for coil in said if not coil.is_due(_ms(now), settings.stream)]
-        dues = [_due(coil, now, settings) for coil in due]
-        outcome = judge_each(dues, ensembles, settings) if dues else Outcome(decided=(), rejects=())
-        rejected = _record(connection, outcome, settings)
-        look_at = {coil.key: _look_at(coil, settings) for coil in waiting}
-        postpone_coils(connection, look_at)
-        settle_coils(connection, [key for key in keys if key not in look_at])
+        taken = take_due(connection, settings, host="inbox", decode=decode, up_since=up_since)
+        outcome, rejected = Outcome(decided=(), rejects=()), 0
+        if taken.due:
+            outcome = judge_each(taken.due, ensembles, settings)
+            rejected = len(record_outcome(connection, outcome, settings, place="inbox").rejects)
+            settle_coils(connection, [one.coil.key for one in taken.due])
     for one in outcome.decided:
         COILS.labels(one.verdict.label.value).inc()
-    SUPERSEDED.inc(sum(coil.revises for coil in due))
+    SUPERSEDED.inc(sum(one.coil.revises for one in taken.due))
     COILS.labels("rejected").inc(rejected)
     return Looked(
-        taken=len(keys),
-        judged=len(due) - rejected,
+        taken=taken.taken,
+        judged=len(taken.due) - rejected,
         rejected=rejected,
-        unchanged=len(coils) - len(said),
-        postponed=len(waiting),
+        unchanged=taken.unchanged,
+        postponed=taken.postponed,
     )
 
 
@@ -170,89 +144,3 @@ class InboxJudge:
                 log.info("inbox judged", judged=looked.judged, rejected=looked.rejected, postponed=looked.postponed)
             else:
                 self._woken.wait(min(_LONGEST_WAIT_S, self._settings.stream.settle_s))
-
-
-def _open_coil(
-    key: CoilKey,
-    events: Sequence[StoredEvent],
-    stored: StoredCoil | None,
-    decode: Decoder,
-    up_since: datetime,
-    *,
-    after_reject: bool,
-) -> OpenCoil:
-    coil = (revision_of(stored) if stored is not None else None) or OpenCoil(key=key, after_reject=after_reject)
-    for one in events:
-        decoded, now_ms = decode(one.event, ()), _ms(max(one.received_at, up_since))
-        message = (one.event, ())
-        if isinstance(decoded, EventFault):  # it was right when it was taken in: another version of us took it
-            coil.fail((decoded.error, decoded.remedy), message, offset=one.inbox_id, now_ms=now_ms)
-        else:
-            coil.apply(decoded, message, offset=one.inbox_id, now_ms=now_ms)
-    return coil
-
-
-def _due(coil: OpenCoil, now: datetime, settings: Settings) -> DueCoil:
-    return DueCoil(
-        coil=coil,
-        place=f"inbox, events {coil.first_offset} to {coil.last_offset}",
-        silent=coil.is_silent(_ms(now), settings.stream),
-        log=None,
-    )
-
-
-def _look_at(coil: OpenCoil, settings: Settings) -> datetime:
-    wait_s = settings.stream.deadline_s if coil.rows_per_face is None else settings.stream.settle_s
-    return datetime.fromtimestamp(coil.last_ms / 1000, UTC) + timedelta(seconds=wait_s)
-
-
-def _record(connection: Connection, outcome: Outcome, settings: Settings) -> int:
-    """Store what was judged; a coil that the database refuses becomes a dead letter. Returns the coils rejected."""
-    announced = settings.destinations if settings.mode == "announce" else ()
-    decided_at = datetime.now(UTC)
-
-    def store(part: Outcome) -> None:
-        with connection.transaction():  # a savepoint
-            record_verdicts(connection, (*part.decided, *part.shadows), decided_at=decided_at, destinations=announced)
-            record_dead_letters(connection, part.rejects)
-
-    try:
-        store(outcome)
-    except StoreUnavailableError:
-        raise
-    except StoreError as error:
-        log.warning("a batch was refused by the database and is stored coil by coil", coils=len(outcome.decided))
-        if outcome.shadows:
-            count_unstored(error)
-    else:
-        return len(outcome.rejects)
-    store(Outcome(decided=(), rejects=outcome.rejects))
-    refused = 0
-    for one in outcome.decided:
-        refused += _stored_alone(store, Outcome(decided=(one,), rejects=()))
-    return len(outcome.rejects) + refused
-
-
-def _stored_alone(store: Callable[[Outcome], None], one: Outcome) -> int:
-    """Store one coil, or why it cannot be stored; returns how many were refused."""
-    try:
-        store(one)
-    except StoreUnavailableError:
-        raise
-    except StoreError as error:
-        verdict = one.decided[0].verdict
-        reject = Reject(
-            step="store",
-            place="inbox",
-            key=verdict.key,
-            error=str(error),
-            remedy=error.remedy,
-            original=one.decided[0].readings,
-        )
-        store(Outcome(decided=(), rejects=(reject,)))
-        return 1
-    return 0
-
-
-def _ms(time: datetime) -> int:
-    return int(time.timestamp() * 1000)

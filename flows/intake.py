@@ -18,7 +18,7 @@ from schemas.settings import Settings
 from store.connection import Connection, store_errors, utf8_fault
 from store.deadletters import record_dead_letters
 from store.feedback import Feedback, record_feedback
-from store.inbox import InboxEvent, store_events
+from store.inbox import Host, InboxEvent, store_events
 
 FEEDBACK = "operator.feedback"
 LONGEST_ID, LONGEST_SOURCE = 200, 400  # bytes: with plant and coil they are a key of the database
@@ -54,8 +54,13 @@ class Fate:
     item: Item
 
 
-def split_batch(body: bytes) -> tuple[Message, ...] | str:
-    """The events of a JSON array, each with the very bytes it came as; else what is wrong with the whole."""
+def split_batch(body: bytes, *, most: int | None = None) -> tuple[Message, ...] | str:
+    """The events of a JSON array, each with the very bytes it came as; else what is wrong with the whole.
+
+    Args:
+        body: the array.
+        most: one more than so many is read, and nothing after it; None: all are.
+    """
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -71,6 +76,8 @@ def split_batch(body: bytes) -> tuple[Message, ...] | str:
         except (ValueError, RecursionError) as error:
             return f"the batch is no JSON ({error})"
         found.append(Message(value=text[at:end].encode()))
+        if most is not None and len(found) > most:
+            return tuple(found)
         closed, comma = _after(text, end, "]"), _after(text, end, ",")
         if closed is None and comma is None:
             return f"the batch is no JSON array: a comma or its end is missing at character {end}"
@@ -185,7 +192,12 @@ def future_fault(given_at: datetime, *, now: datetime) -> tuple[str, str] | None
 
 
 def take_in(
-    connection: Connection, items: Sequence[Item], settings: Settings, *, now: datetime | None = None
+    connection: Connection,
+    items: Sequence[Item],
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+    host: Host = "inbox",
 ) -> tuple[Fate, ...]:
     """Store events, feedback and dead letters in one transaction; what was stored before is told and changes nothing.
 
@@ -194,6 +206,7 @@ def take_in(
         items: as `read_event` gave them.
         settings: rules of the stream.
         now: when feedback came, with its time zone; None: now, by the database's clock.
+        host: who judges the coils.
 
     Raises:
         StoreError: the database refused; nothing is stored then, and the same items may be given again.
@@ -201,7 +214,7 @@ def take_in(
     chunks = [item for item in items if isinstance(item, InboxEvent)]
     said = [item for item in items if isinstance(item, Feedback)]
     with store_errors(f"take {len(items)} events in"), connection.transaction():
-        new_chunks = iter(store_events(connection, chunks, settings.stream))
+        new_chunks = iter(store_events(connection, chunks, settings.stream, host=host))
         new_said = iter(record_feedback(connection, said, received_at=now))
         refused = [item.reject for item in items if isinstance(item, Refused)]
         record_dead_letters(connection, refused, announce=settings.mode == "announce" and bool(settings.destinations))

@@ -79,7 +79,16 @@ def configure_logging() -> None:
 def log_to_stderr() -> None:
     """Let what a short command logs go to standard error, in lines for people: standard output has its results."""
     structlog.reset_defaults()  # a service of this process may have set processors that know other loggers
+    log_without_values()
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr), cache_logger_on_first_use=False)
+
+
+def log_without_values() -> None:
+    """Keep passwords out of the log: structlog's own default shows the variables of each frame of a stack trace."""
+    if not structlog.is_configured():
+        *before, _ = structlog.get_config()["processors"]
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.configure(processors=[*before, renderer])
 
 
 def log_warnings_to_stderr() -> None:

@@ -7,12 +7,14 @@ all coils (Horvitz & Thompson 1952, JASA 47(260), 663–685).
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import replace
 
 from schemas.coils import CoilKey
 from schemas.loop_settings import ReviewSettings
 from schemas.verdicts import Label, Reason, Verdict
 
+_RANDOM = "random: drawn with probability "
 _RESOLUTION = 2**53  # what a float between 0 and 1 tells apart
 
 
@@ -32,8 +34,20 @@ def ask_for_review(verdict: Verdict, review: ReviewSettings) -> Verdict:
     if asked:
         return replace(verdict, review=asked, review_probability=1.0)
     drawn = _uniform("review", verdict.key, verdict.revision, review) < review.share
-    why = (f"random: drawn with probability {review.share:g}",) if drawn else ()
+    why = (f"{_RANDOM}{review.share:g}",) if drawn else ()
     return replace(verdict, review=why, review_probability=review.share)
+
+
+def review_probability(asked: Sequence[str]) -> float:
+    """With which probability a coil such as this is asked for, 0..1, told by the reasons that `ask_for_review` gave.
+
+    Args:
+        asked: the reasons, at least one.
+
+    Raises:
+        ValueError: a reason tells a probability that is no number.
+    """
+    return next((float(why.removeprefix(_RANDOM)) for why in asked if why.startswith(_RANDOM)), 1.0)
 
 
 def is_drawn_again(key: CoilKey, revision: str, review: ReviewSettings) -> bool:

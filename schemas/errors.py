@@ -63,3 +63,7 @@ class RegistryError(StoreError):
 
 class NotFoundError(CoilflowError):
     """The database knows nothing of what was asked for."""
+
+
+class NifiError(CoilflowError):
+    """NiFi cannot be reached, or refused."""

@@ -1,7 +1,9 @@
 """All settings of a coilflow service in one typed object, read once at the start."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -130,10 +132,20 @@ class Settings(BaseSettings):
         return init_settings, env_settings, file
 
 
-def load_settings() -> Settings:
-    """Read settings from the environment and the file; raises UsageError that names the wrong one."""
+def load_settings(
+    given: Mapping[str, object] = MappingProxyType({}), *, given_as: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
+    """Read settings from the environment and the file.
+
+    Args:
+        given: settings that win over both.
+        given_as: what those who gave them call them, by setting.
+
+    Raises:
+        UsageError: one is wrong; it says which, and where it is corrected.
+    """
     try:
-        return Settings()
+        return Settings(**given)  # type: ignore[arg-type]  # validated there
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{SETTINGS_FILE} is no TOML ({error})", remedy="correct that line") from error
     except SettingsError as error:
@@ -142,6 +154,9 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         what = str(first["msg"]).removeprefix("Value error, ")
+        if name in given and name in given_as:
+            got = _got(first["type"], first["input"])
+            raise UsageError(f"{given_as[name]}: {what}{got}", remedy="correct it there") from error
         if not name:
             raise UsageError(f"settings: {what}", remedy=f"correct the environment or {SETTINGS_FILE}") from error
         raise UsageError(

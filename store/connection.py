@@ -36,13 +36,20 @@ def parameters_of(dsn: str) -> dict[str, str]:
         StoreError: it cannot be read; the message does not repeat it, since it may hold a password.
     """
     try:
-        return {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+        known = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
     except (psycopg.Error, ValueError):
         # libpq quotes the part it cannot read, and that part may be the password: no cause is kept.
-        raise StoreError(
-            "the database DSN cannot be read",
-            remedy="write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded",
-        ) from None
+        raise _unreadable() from None
+    if "://" in dsn and any("@" in known.get(name, "")[1:] for name in ("host", "dbname")):
+        raise _unreadable()  # a password with @ or / as it is: its rest would be told as the host
+    return known
+
+
+def _unreadable() -> StoreError:
+    return StoreError(
+        "the database DSN cannot be read",
+        remedy="write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded",
+    )
 
 
 def describe(dsn: str) -> str:

@@ -78,16 +78,17 @@ def record_feedback(
     return tuple(nth in new for nth in range(1, len(feedback) + 1))
 
 
-def latest_feedback(connection: Connection, key: CoilKey, *, source: str | None = None) -> LatestFeedback | None:
-    """What was said last of a coil, by a source or whoever said it; None where nothing was said.
+def latest_feedback(
+    connection: Connection, key: CoilKey, *, source: str | None = None, most: int = 1
+) -> tuple[LatestFeedback, ...]:
+    """What was said last of a coil, newest first, by a source or whoever said it.
 
     Raises:
         StoreError: the database refused.
     """
-    parameters = {"plant": key.plant, "coil_id": key.coil_id, "source": source}
+    parameters = {"plant": key.plant, "coil_id": key.coil_id, "source": source, "most": most}
     with store_errors(f"read the feedback on coil {key.coil_id!r}"):
-        row = connection.execute(query("latest_feedback"), parameters).fetchone()
-    return None if row is None else LatestFeedback(**row)
+        return tuple(LatestFeedback(**row) for row in connection.execute(query("latest_feedback"), parameters))
 
 
 def _row(one: Feedback) -> dict[str, Any]:

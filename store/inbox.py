@@ -1,9 +1,9 @@
 """The inbox: chunk events that came without Kafka, until their coil is judged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -34,7 +34,12 @@ class StoredEvent:
     received_at: datetime
 
 
-def store_events(connection: Connection, events: Sequence[InboxEvent], rules: StreamSettings) -> tuple[bool, ...]:
+Host = Literal["inbox", "nifi"]  # who judges a coil of the inbox
+
+
+def store_events(
+    connection: Connection, events: Sequence[InboxEvent], rules: StreamSettings, *, host: Host = "inbox"
+) -> tuple[bool, ...]:
     """Store a batch of events of any coils, in one statement.
 
     An event whose identity is stored already, or belonged to a coil that was judged, is left out. The coil of a new
@@ -44,6 +49,7 @@ def store_events(connection: Connection, events: Sequence[InboxEvent], rules: St
         connection: on a database of this version; inside `connection.transaction()` it joins that transaction.
         events: in the order in which they came.
         rules: deadline, settling time and most events of a coil: when a coil is looked at.
+        host: who takes the coils whose first events these are; a coil that is there stays with its own.
 
     Returns:
         For each event whether it is new.
@@ -70,6 +76,7 @@ def store_events(connection: Connection, events: Sequence[InboxEvent], rules: St
         "deadline_s": rules.deadline_s,
         "settle_s": rules.settle_s,
         "most_events": rules.most_events_per_coil,
+        "host": host,
     }
     with store_errors(f"store {len(events)} events"):
         new = {row["nth"] for row in connection.execute(query("store_events"), parameters)}
@@ -88,18 +95,19 @@ def database_clock(connection: Connection) -> datetime:
     return now
 
 
-def take_coils(connection: Connection, *, most: int) -> tuple[CoilKey, ...]:
+def take_coils(connection: Connection, *, most: int, host: Host = "inbox") -> tuple[CoilKey, ...]:
     """Take coils that may be due, longest waiting first; until the transaction ends nobody else gets them.
 
     Args:
         connection: inside `connection.transaction()`.
         most: so many at most.
+        host: whose coils.
 
     Raises:
         StoreError: the database refused.
     """
     with store_errors("take coils from the inbox"):
-        rows = connection.execute(query("take_coils"), {"most": most}).fetchall()
+        rows = connection.execute(query("take_coils"), {"most": most, "host": host}).fetchall()
     return tuple(CoilKey(plant=row["plant"], coil_id=row["coil_id"]) for row in rows)
 
 
@@ -129,6 +137,71 @@ def postpone_coils(connection: Connection, look_at: dict[CoilKey, datetime]) -> 
             connection.execute(query("postpone_coils"), _columns(list(look_at)) | {"look_at": list(look_at.values())})
 
 
+def lease_coils(connection: Connection, keys: Sequence[CoilKey], *, lease_s: float) -> None:
+    """Take coils once more: they are not taken again before a lease ends, which doubles with each take, up to a day.
+
+    What comes of a coil meanwhile ends its lease, and its takes are counted anew.
+
+    Args:
+        connection: inside the transaction that took them.
+        keys: coils that go on their way.
+        lease_s: of the first take, in seconds.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    if keys:
+        with store_errors(f"lease {len(keys)} coils"):
+            connection.execute(query("lease_coils"), _columns(keys) | {"lease_s": lease_s})
+
+
+def often_taken_coils(connection: Connection, keys: Sequence[CoilKey], *, takes: int) -> frozenset[CoilKey]:
+    """Those of the coils that were leased so many times since their last event came, and never settled.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    if not keys:
+        return frozenset()
+    with store_errors(f"count the takes of {len(keys)} coils"):
+        rows = connection.execute(query("often_taken_coils"), _columns(keys) | {"takes": takes}).fetchall()
+    return frozenset(CoilKey(plant=row["plant"], coil_id=row["coil_id"]) for row in rows)
+
+
+def lock_coils(connection: Connection, keys: Sequence[CoilKey]) -> None:
+    """Let nobody add to these coils, take, settle or decide them until the transaction ends; waits for those who do.
+
+    Args:
+        connection: inside `connection.transaction()`.
+        keys: of coils that the inbox may hold, and that another host may decide.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    if keys:
+        with store_errors(f"lock {len(keys)} coils of the inbox"):
+            connection.execute(query("lock_coils"), _columns(keys))
+            connection.execute(query("lock_decisions"), _columns(keys))
+
+
+def waiting_coils(connection: Connection, last_ids: Mapping[CoilKey, int]) -> frozenset[CoilKey]:
+    """Those of the coils whose last event, as given, nobody took out of the inbox yet.
+
+    Args:
+        connection: inside the transaction that locked them.
+        last_ids: coil -> `inbox_id` of an event.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    if not last_ids:
+        return frozenset()
+    parameters = _columns(list(last_ids)) | {"last_ids": list(last_ids.values())}
+    with store_errors(f"look for {len(last_ids)} coils in the inbox"):
+        rows = connection.execute(query("waiting_coils"), parameters).fetchall()
+    return frozenset(CoilKey(plant=row["plant"], coil_id=row["coil_id"]) for row in rows)
+
+
 def settle_coils(connection: Connection, keys: Sequence[CoilKey]) -> int:
     """Take the events of coils that were judged or refused out of the inbox.
 
@@ -142,10 +215,32 @@ def settle_coils(connection: Connection, keys: Sequence[CoilKey]) -> int:
     Raises:
         StoreError: the database refused.
     """
-    if not keys:
+    return _settle(connection, dict.fromkeys(keys), settle_s=0.0)
+
+
+def settle_coils_up_to(connection: Connection, last_ids: Mapping[CoilKey, int], rules: StreamSettings) -> int:
+    """Take events of coils that were judged or refused out of the inbox; what came later stays and is judged later.
+
+    Args:
+        connection: inside the transaction that records the coils' verdicts and dead letters.
+        last_ids: coil -> `inbox_id` of the last event that it was judged by.
+        rules: within whose settling time coils that got more events are looked at.
+
+    Returns:
+        How many events that were.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    return _settle(connection, last_ids, settle_s=rules.settle_s)
+
+
+def _settle(connection: Connection, last_ids: Mapping[CoilKey, int | None], *, settle_s: float) -> int:
+    if not last_ids:
         return 0
-    with store_errors(f"settle {len(keys)} coils"):
-        [row] = connection.execute(query("settle_coils"), _columns(keys)).fetchall()
+    parameters = _columns(list(last_ids)) | {"last_ids": list(last_ids.values()), "settle_s": settle_s}
+    with store_errors(f"settle {len(last_ids)} coils"):
+        [row] = connection.execute(query("settle_coils"), parameters).fetchall()
     return int(row["events"])
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from store.connection import Connection, store_errors
 from store.queries import query
 
-Asker = Literal["feedback", "drift", "policy"]
+Asker = Literal["feedback", "drift", "policy", "http"]
 
 
 def request_pending(

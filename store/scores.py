@@ -168,6 +168,16 @@ def score_history(
         return tuple(ModelScore.from_row(row) for row in connection.execute(query("score_history"), values))
 
 
+def member_performance(connection: Connection) -> tuple[DictRow, ...]:
+    """The rows of view `mperformance`, the pilot's table of model scores: of each member the version that judged last.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    with store_errors("read the members' performance"):
+        return tuple(connection.execute(query("member_performance")))
+
+
 def store_scores(connection: Connection, scores: Sequence[ModelScore]) -> None:
     """Add scores to the history, each the newest of its subject and slice from now on; in one transaction.
 

@@ -117,6 +117,21 @@ def verdict_of(connection: Connection, key: CoilKey) -> StoredVerdict | None:
     return None if row is None else StoredVerdict.from_row(row)
 
 
+def standing_verdicts(connection: Connection, keys: Sequence[CoilKey]) -> dict[CoilKey, StoredVerdict]:
+    """The verdicts that stand for these coils; a coil without one is left out.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    if not keys:
+        return {}
+    parameters = {"plants": [key.plant for key in keys], "coil_ids": [key.coil_id for key in keys]}
+    with store_errors(f"read the verdicts on {len(keys)} coils"):
+        rows = connection.execute(query("verdicts_of_coils"), parameters).fetchall()
+    found = (StoredVerdict.from_row(row) for row in rows)
+    return {one.verdict.key: one for one in found}
+
+
 def event_id(verdict: Verdict) -> uuid.UUID:
     """Id of a verdict's event: the same for the same plant, coil, revision and role."""
     return uuid.uuid5(_EVENTS, outbox_key(verdict.key.plant, verdict.key.coil_id, verdict.revision, CHAMPION))
@@ -170,11 +185,17 @@ def _row(one: Decided, *, decided_at: datetime, announce: bool) -> dict[str, Any
         "event_id": str(event_id(verdict)),
         "key": key,
         "slot": slot_of(key),
-        "payload": _event(verdict, decided_at) if announce else None,
+        "payload": verdict_event(verdict, decided_at) if announce else None,
     }
 
 
-def _event(verdict: Verdict, decided_at: datetime) -> dict[str, Any]:
+def verdict_event(verdict: Verdict, decided_at: datetime) -> dict[str, Any]:
+    """The `coil.verdict` event that announces a verdict of a champion, as JSON.
+
+    Args:
+        verdict: with the revision that it supersedes, where it supersedes one.
+        decided_at: when it was decided, with a time zone.
+    """
     event = CoilVerdictEvent(
         specversion="1.0",
         type="coil.verdict",

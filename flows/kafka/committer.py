@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from flows.judge import DueCoil, Outcome, judge, judge_each
+from flows.assemble_due import DueCoil
+from flows.judge import Outcome, judge, judge_each
 from flows.kafka import metrics
 from flows.kafka.ownership import Owned
 from flows.kafka.stretch import Due, Stretch, stretch_of

@@ -1,11 +1,13 @@
-"""A file of chunk events as a source: one CloudEvent a line."""
+"""Chunk events of whole coils as a source: one CloudEvent a line."""
 
 import codecs
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -25,33 +27,48 @@ _KEY = "_key"
 _SEPARATOR = "\x1f"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventLines:
+    """Where the lines come from; each call of `opened` starts a new pass."""
+
+    name: str  # for people
+    opened: Callable[[], IO[bytes]]
+    size_bytes: int
+
+
 def read_events(path: Path, names: FieldNames | None = None) -> Iterator[Assembled]:
-    """Assemble the coils of an events file, block by block, in memory that does not grow with their number.
+    """Assemble the coils of an events file; as `read_lines`."""
+    lines = EventLines(name=path.name, opened=lambda: path.open("rb"), size_bytes=path.stat().st_size)
+    yield from read_lines(lines, names)
+
+
+def read_lines(lines: EventLines, names: FieldNames | None = None) -> Iterator[Assembled]:
+    """Assemble the coils of events, block by block, in memory that does not grow with their number.
 
     Where the events of a coil do not stand together they are sorted on disk. A line that names no coil, or is of a type
     that carries no readings, is a reject of its own; one that names its coil but breaks its contract rejects the coil.
 
     Args:
-        path: the file.
+        lines: the events.
         names: how the plant names the fields of its events; None: as the contract does.
     """
     decode = decoder(names)
     rejects: list[Reject] = []
-    batches: Iterator[pa.RecordBatch] = _lines(path, rejects, decode)
-    with closing(_lines(path, [], decode)) as scan:
+    batches: Iterator[pa.RecordBatch] = _lines(lines, rejects, decode)
+    with closing(_lines(lines, [], decode)) as scan:
         together = is_contiguous(batch.column(_KEY) for batch in scan)
     if not together:
-        batches = gathered(batches, key=_KEY, parts=parts_for(path.stat().st_size))
+        batches = gathered(batches, key=_KEY, parts=parts_for(lines.size_bytes))
     for block in whole_groups(batches, key=_KEY, at_most=_MAX_EVENTS + 1):
-        yield _assembled(block, path.name, decode)
+        yield _assembled(block, lines.name, decode)
         yield Assembled(rejects=tuple(rejects))
         rejects.clear()
     yield Assembled(rejects=tuple(rejects))
 
 
-def _lines(path: Path, rejects: list[Reject], decode: Decoder) -> Generator[pa.RecordBatch]:
+def _lines(lines: EventLines, rejects: list[Reject], decode: Decoder) -> Generator[pa.RecordBatch]:
     """Lines that name a coil, with its key; the others go to `rejects`."""
-    with path.open("rb") as handle:
+    with lines.opened() as handle:
         if handle.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             handle.seek(0)
         numbered = enumerate(handle, start=1)
@@ -66,7 +83,7 @@ def _lines(path: Path, rejects: list[Reject], decode: Decoder) -> Generator[pa.R
                     rejects.append(
                         Reject(
                             step="decode",
-                            place=f"{path.name}, line {number}",
+                            place=f"{lines.name}, line {number}",
                             key=event.key,
                             error=event.error,
                             remedy=event.remedy,

@@ -16,6 +16,7 @@ from schemas.errors import SourceError
 from schemas.mapping import OUR_NAMES, PlantMapping
 from store.connection import Connection, connect
 from store.queries import query
+from store.waits import limit_waits
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
@@ -40,6 +41,9 @@ def plant_database(
     columns = mapping.columns
     with connect(dsn) as coils, connect(dsn) as tiles:
         with _source_errors("the database"):
+            if coil_id is not None:  # somebody waits for it
+                limit_waits(coils)
+                limit_waits(tiles)
             _share_snapshot(coils, tiles)
             for table, required, names in (
                 (mapping.tables.coils, REQUIRED_COILS, columns.coils),
@@ -155,6 +159,7 @@ def plant_feedback(dsn: str, coil_id: str) -> tuple[PlantFeedback, ...]:
         SourceError: the table cannot be read.
     """
     with connect(dsn) as connection, _source_errors("the plant's table feedback"):
+        limit_waits(connection)
         rows = connection.execute(query("plant_feedback").format(coil_id=sql.Literal(coil_id))).fetchall()
     return tuple(PlantFeedback(**row) for row in rows)
 

@@ -1,6 +1,8 @@
-"""The hosts, each as a function that judges events into a database; NiFi joins them with its own."""
+"""The hosts, each as a function that judges events into a database."""
 
+import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,18 @@ from flows.assess import assess
 from flows.inbox import InboxJudge
 from flows.kafka.client import producer
 from flows.kafka.produce import Message, binary_message
+from flows.nifi.assemble_coil import AssembleCoil
+from flows.nifi.database import pool_of
+from flows.nifi.normalize_coil import NormalizeCoil
+from flows.nifi.record_verdict import RecordVerdict
+from flows.nifi.score_coil import ScoreCoil
+from flows.nifi.step import SUCCESS
 from flows.record import record
 from flows.served import always, only
 from flows.sources.open import open_source
 from processors.decode import EventFault, decode_message
 from schemas.loop_settings import ReviewSettings
+from schemas.mapping import OUR_NAMES
 from schemas.settings import Settings
 from schemas.stream_settings import KafkaSettings, StreamSettings
 from store.connection import connect
@@ -89,7 +98,36 @@ def inbox(dsn: str, lines: Sequence[bytes], settings: Settings, folder: Path) ->
             judge.stop()
 
 
-HOSTS: dict[str, Host] = {"local": local, "kafka": kafka, "inbox": inbox}
+def nifi(dsn: str, lines: Sequence[bytes], settings: Settings, folder: Path) -> None:
+    """The processors of NiFi, one after the other; ids are made unique, as some scenarios send one twice."""
+    numbered = []
+    for number, line in enumerate(lines):
+        event = json.loads(line)
+        numbered.append(json.dumps(event | {"id": f"{event['id']}-{number}"}).encode())
+    there = settings.model_copy(update={"database_dsn": dsn})
+    with ExitStack() as stack:
+        pool = stack.enter_context(pool_of(there, step="test"))
+        assemble = AssembleCoil(
+            pool=pool, settings=there, decode=decode_message, content="events", lease_s=300.0, held=ExitStack()
+        )
+        normalize = NormalizeCoil(limits=MeanScorer.limits, form="coils", mapping=OUR_NAMES, plant=PLANT)
+        score = ScoreCoil(current=always(MeanScorer()), settings=there)
+        record = RecordVerdict(pool=pool, settings=there, held=ExitStack())
+        connection = stack.enter_context(connect(dsn))
+        given = assemble.run(b"\n".join(numbered), {})
+
+        def is_done() -> bool:
+            nonlocal given
+            if given.relationship == SUCCESS:
+                matrices = normalize.run(given.contents or b"", {})
+                record.run(score.run(matrices.contents or b"", {}).contents or b"", {})
+            given = assemble.run(b"", {})
+            return given.relationship != SUCCESS and not connection.execute("select 1 from coilflow.inbox").fetchall()
+
+        wait_until(is_done)
+
+
+HOSTS: dict[str, Host] = {"local": local, "kafka": kafka, "inbox": inbox, "nifi": nifi}
 
 
 def settings_for(name: str, topics: KafkaSettings | None, folder: Path, *, deadline_s: float) -> Settings:

@@ -37,7 +37,14 @@ def test_an_unreachable_server_is_named_without_its_password(dsn: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "dsn", [f"postgresql://ada:{SECRET}%zz@host/plant", f"ada:{SECRET}", f"hots=x password={SECRET}"]
+    "dsn",
+    [
+        f"postgresql://ada:{SECRET}%zz@host/plant",
+        f"ada:{SECRET}",
+        f"hots=x password={SECRET}",
+        f"postgresql://ada:at@{SECRET}@host:5432/plant",
+        f"postgresql://ada:slash/{SECRET}@host/plant",
+    ],
 )
 def test_a_dsn_that_cannot_be_read_is_not_repeated(dsn: str) -> None:
     error = refused(dsn)

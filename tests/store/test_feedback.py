@@ -49,9 +49,9 @@ def test_a_correction_that_comes_before_what_it_corrects_keeps_its_name(connecti
 
 
 def test_what_was_said_last_is_found(connection: Connection) -> None:
-    assert latest_feedback(connection, key_of("7")) is None
+    assert latest_feedback(connection, key_of("7")) == ()
     record_feedback(connection, [SAID, replace(SAID, event_id="2", label="NOK", note="scratch")])
-    latest = latest_feedback(connection, key_of("7"))
+    [latest] = latest_feedback(connection, key_of("7"))
     assert isinstance(latest, LatestFeedback)
     assert (latest.label, latest.note) == ("NOK", "scratch")
 

@@ -44,4 +44,4 @@ from coilflow.feedback
 where plant = %(plant)s and coil_id = %(coil_id)s
   and (%(source)s::text is null or source = %(source)s)
 order by feedback_id desc
-limit 1;
+limit %(most)s;

@@ -129,3 +129,7 @@ from coilflow.model_scores
 where slice_kind = %(slice_kind)s and model || ' ' || version = any(%(subjects)s)
 order by computed_at desc, score_id desc
 limit %(most)s;
+
+-- name: member_performance
+-- The pilot's table of model scores.
+select mname, from_ass, to_ass, num_oper, ok_percentage, numc_assessed, ts from coilflow.mperformance order by mname;
