@@ -1,0 +1,86 @@
+"""A run that is asked for by HTTP, as NiFi's flow *retrain* does."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from store.connection import Connection, connect
+from store.leadership import leader_session, take_over
+from store.schedule import last_fires
+from store.schedules import pause_job, register_schedules
+from tests.waiting import wait_until
+
+RETRAIN = "/api/v1/schedule/retrain/requests"
+WHY = {"why": "the weekly flow in NiFi asks for it"}
+
+
+@pytest.fixture(name="led")
+def _led(database: str) -> str:
+    """A database whose scheduler knows the job."""
+    with leader_session(database) as session:
+        taken = take_over(session, "given", silent_after_s=60)
+        assert taken is not None
+        register_schedules(session, {"retrain": "0 3 * * 0"}, epoch=taken.epoch, now=datetime.now(UTC))
+    return database
+
+
+def test_a_run_is_asked_for_once_however_often_nifi_repeats_it(client: httpx.Client, led: str) -> None:
+    first, again = client.post(RETRAIN, json=WHY), client.post(RETRAIN, json=WHY)
+    assert (first.status_code, first.json()) == (202, {"job": "retrain", "asked": True})
+    assert (again.status_code, again.json()) == (202, {"job": "retrain", "asked": False})
+    with connect(led) as connection:
+        (fire,) = last_fires(connection, "retrain", most=5)
+    assert (fire.requested_by, fire.why) == ("http", WHY["why"])
+
+
+def test_of_two_requests_at_once_one_waits(client: httpx.Client, led: str) -> None:
+    with connect(led) as gate, connect(led) as watching, ThreadPoolExecutor(2) as senders:
+        gate.execute(
+            "create function held_back() returns trigger language plpgsql as"
+            " $$ begin perform pg_advisory_xact_lock_shared(7); return new; end $$"
+        )
+        gate.execute(
+            "create trigger held_back before insert on coilflow.fires for each row execute function held_back()"
+        )
+        gate.execute("select pg_advisory_lock(7)")
+        answers = [senders.submit(client.post, RETRAIN, json=WHY) for _ in range(2)]
+        wait_until(lambda: _waiting(watching) == len(answers))  # neither saw the other's
+        gate.execute("select pg_advisory_unlock(7)")
+        told = sorted(answer.result().json()["asked"] for answer in answers)
+    assert {answer.result().status_code for answer in answers} == {202}
+    assert told == [False, True]
+    with connect(led) as connection:
+        assert len(last_fires(connection, "retrain", most=5)) == 1
+
+
+def _waiting(connection: Connection) -> int:
+    [row] = connection.execute(
+        "select count(*) as sessions from pg_locks where locktype = 'advisory' and objid = 7 and not granted"
+        " and database = (select oid from pg_database where datname = current_database())"
+    ).fetchall()
+    sessions: int = row["sessions"]
+    return sessions
+
+
+def test_a_paused_job_is_not_asked_for(client: httpx.Client, led: str) -> None:
+    with connect(led) as connection:
+        assert pause_job(connection, "retrain", cron="0 3 * * 0", who="a", why=None, now=datetime.now(UTC))
+    answer = client.post(RETRAIN, json=WHY)
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "resume" in answer.json()["remedy"]
+
+
+def test_nobody_waits_for_a_scheduler_that_never_ran(client: httpx.Client) -> None:
+    answer = client.post(RETRAIN, json=WHY)
+    assert answer.status_code == 503
+    assert "coilflow scheduler run" in answer.json()["remedy"]
+
+
+def test_an_unknown_job_and_a_request_without_reason_are_named(client: httpx.Client) -> None:
+    unknown = client.post("/api/v1/schedule/bake/requests", json=WHY)
+    assert (unknown.status_code, "retrain" in unknown.json()["remedy"]) == (404, True)
+    for body in ({}, {"why": ""}, {"why": "a\u0000b"}, {"why": "x", "who": "y"}):
+        assert client.post(RETRAIN, json=body).status_code == 422
