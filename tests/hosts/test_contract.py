@@ -90,7 +90,9 @@ def test_each_verdict_keeps_why_a_person_is_asked_and_how_likely_that_was(judged
     assert {bool(verdict["review"]) for verdict in verdicts if verdict["label"] == "OK"} == {True, False}
 
 
-@pytest.mark.parametrize(("host", "reason"), [("local", "not_ended"), ("kafka", "deadline"), ("inbox", "deadline")])
+@pytest.mark.parametrize(
+    ("host", "reason"), [("local", "not_ended"), ("kafka", "deadline"), ("inbox", "deadline"), ("nifi", "deadline")]
+)
 def test_a_coil_that_never_ends_is_judged_on_the_same_readings_and_each_host_says_why(
     host: str, reason: str, topics: Callable[[], KafkaSettings], database: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,1 @@
+"""NiFi: its processors without it, and with it where there is one."""

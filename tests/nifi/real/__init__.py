@@ -1,0 +1,1 @@
+"""Our processors and flows in a real NiFi: `make test-nifi`."""
