@@ -5,13 +5,17 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 
 KILLS ?= 1000
 
-.PHONY: demo test chaos check lint types rooms bundles reference contracts picture clean
+.PHONY: demo test test-nifi chaos check lint types rooms bundles reference contracts picture clean
 
 demo: .venv/serving  ## a line drifts, a successor is trained and takes over while coils come: under three minutes, no torch
 	$(BIN)/coilflow demo
 
 test: .venv/developing  ## every test, on real servers
 	$(BIN)/python -m pytest
+
+test-nifi: .venv/developing  ## our flows in a real NiFi, whose folder COILFLOW_TEST_NIFI_HOME names: 500 coils, kills, a swap, an upgrade
+	@test -d "$(COILFLOW_TEST_NIFI_HOME)/lib" || { echo "set COILFLOW_TEST_NIFI_HOME to the folder of an unpacked NiFi 2.x, and JAVA_HOME to a JDK 21 or newer" >&2; exit 2; }
+	$(BIN)/python -m pytest -v -m nifi tests/nifi
 
 chaos: .venv/developing  ## kill KILLS workers while coils come in (SEED= for the same deaths again), and count what was lost
 	$(BIN)/python -W ignore -m tests.streams.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))

@@ -55,6 +55,13 @@ _COMMANDS: dict[str, str] = {
     "scheduler resume": "console.commands.scheduler:resume",
     "scheduler set": "console.commands.scheduler:set_",
     "console": "console.commands.serve:serve",
+    "nifi install": "console.commands.nifi:install_",
+    "nifi deploy": "console.commands.nifi_deploy:deploy_",
+    "nifi diff": "console.commands.nifi_deploy:diff",
+    "nifi status": "console.commands.nifi_deploy:status",
+    "nifi start": "console.commands.nifi_deploy:start_",
+    "nifi stop": "console.commands.nifi_deploy:stop_",
+    "nifi remove": "console.commands.nifi_deploy:remove_",
     "deadletters list": "console.commands.deadletters:list_",
     "deadletters show": "console.commands.deadletters:show",
     "deadletters replay": "console.commands.deadletters:replay",
@@ -68,6 +75,7 @@ _GROUPS = {
     "bridge": "What joins coilflow to the plant's brokers.",
     "scheduler": "When jobs run, and what became of them.",
     "deadletters": "What got no verdict, with its original bytes.",
+    "nifi": "NiFi: our processors and flows in it.",
 }
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "feedback",
     "labels",
     "models",
+    "nifi",
     "normalize",
     "scheduler",
     "simulate",
