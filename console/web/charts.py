@@ -1,0 +1,271 @@
+"""Charts as inline SVG made on the server, each with a title, a description, and its figures as a table.
+
+A module of our own, for none of the libraries fits a page without inline styles and scripts (`default-src 'self'`)
+that is light or dark by CSS variables and stays under 300 kB: pygal writes a style sheet and a script into each
+drawing, matplotlib draws letters as outlines in fixed colours (30 to 100 kB each), Altair's SVG comes from a JavaScript
+engine, and leather sets colours in each element and knows no intervals. What is wanted is four kinds of drawing.
+
+Colour never tells alone: lines differ by dashes and marks and bear their names, kinds of bars by hatching, points by
+shape and filling. `static/reliability.css` has the colours.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
+
+from console.web.axes import Scale, Tick, padded, said, spread, time_ticks, value_ticks
+from console.web.chart_frame import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    NAMES,
+    NOTHING,
+    TOP,
+    WIDTH,
+    column,
+    day_of,
+    empty,
+    figure,
+    levels,
+    many,
+    minute,
+    path,
+    short,
+    sign,
+)
+from console.web.svg import tag
+
+_ROW = 26.0  # of a dot plot
+_STYLES = 6  # of lines, in the style sheet
+_MARKED_POINTS = 40  # more points of a line bear no marks of their own
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A figure at a time, with its 95% interval where there is one."""
+
+    at: datetime
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A figure as it went on; each point holds until the next one."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """Something that happened, told below the chart by its number."""
+
+    at: datetime
+    said: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bound:
+    """A value that is to be kept to."""
+
+    value: float
+    said: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dot:
+    """One row of a dot plot: a figure of some coils and, beside it, that of all of the line."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    beside: float | None = None
+    beside_low: float | None = None
+    beside_high: float | None = None
+    note: str = ""
+
+
+def time_chart(
+    name: str,
+    title: str,
+    lines: Sequence[Line],
+    *,
+    after: datetime,
+    until: datetime,
+    percent: bool,
+    unit: str = "",
+    marks: Sequence[Mark] = (),
+    bounds: Sequence[Bound] = (),
+) -> Markup:
+    """Figures over time as steps with interval bands.
+
+    Args:
+        name: of the chart within its page, for ids.
+        title: of the chart.
+        lines: at most six are told apart; those without points are left out.
+        after: the time begins, with a time zone.
+        until: it ends.
+        percent: values are shares, shown in percent.
+        unit: of the values otherwise.
+        marks: what happened meanwhile.
+        bounds: levels to compare with.
+    """
+    after, until = padded(after, until)
+    drawn = [line for line in lines if line.points]
+    if not drawn:
+        return empty(title, "Nothing is known of it in this time.")
+    values = [end for line in drawn for one in line.points for end in (one.low, one.value, one.high) if end is not None]
+    ticks = value_ticks(
+        min([*values, *(one.value for one in bounds)]), max([*values, *(one.value for one in bounds)]), percent=percent
+    )
+    across = Scale(low=after.timestamp(), high=until.timestamp(), first=LEFT, last=WIDTH - NAMES)
+    up = Scale(low=ticks[0].value, high=ticks[-1].value, first=HEIGHT - BOTTOM, last=TOP)
+    parts = [*_axes(across, up, time_ticks(after, until), ticks, across_said="time", up_said=unit or "%")]
+    for bound in bounds:
+        y = up(bound.value)
+        parts.append(tag("line", x1=LEFT, x2=across.last, y1=y, y2=y, class_="bound"))
+        parts.append(tag("text", bound.said, x=LEFT + 4, y=y - 4, class_="bound-said"))
+    shown = [mark for mark in marks if after <= mark.at <= until]
+    parts += [part for number, mark in enumerate(shown, 1) for part in _flag(number, across(mark.at.timestamp()))]
+    for number, line in enumerate(drawn):
+        parts += _line(line, number % _STYLES, across, up, until)
+    parts += _line_names(drawn, across, up)
+    description = f"{many(len(drawn), 'line')} from {day_of(after)} to {day_of(until)}; " + "; ".join(
+        f"{line.name}: last {said(line.points[-1].value, percent=percent)}" for line in drawn
+    )
+    rows = [
+        (line.name, minute(one.at), said(one.value, percent=percent), *(_ends(one.low, one.high, percent=percent)))
+        for line in drawn
+        for one in line.points
+    ]
+    columns = ("version or plant", "from", column("value", unit, percent=percent), "95 % from", "to")
+    return figure(name, title, description, parts, columns, rows, below=_told(shown))
+
+
+def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: bool = True) -> Markup:
+    """Figures of several kinds of coils beside each other, each with its interval.
+
+    A filled circle is the figure of labelled coils; an empty diamond, where there is one, that of all of the line as
+    the draws of reviews weigh them.
+
+    Args:
+        name: of the chart within its page, for ids.
+        title: of the chart.
+        dots: a row each.
+        of: what the rows are, e.g. "band".
+        percent: values are shares.
+    """
+    if not dots:
+        return empty(title, "Nothing is known of it yet.")
+    given = [
+        end
+        for dot in dots
+        for end in (dot.value, dot.low, dot.high, dot.beside, dot.beside_low, dot.beside_high)
+        if end is not None
+    ]
+    ticks = value_ticks(min(given), max(given), percent=percent)
+    height = TOP + _ROW * len(dots) + BOTTOM
+    left = 200.0
+    across = Scale(low=ticks[0].value, high=ticks[-1].value, first=left, last=WIDTH - 110)
+    parts = []
+    for tick in ticks:
+        x = across(tick.value)
+        parts.append(tag("line", x1=x, x2=x, y1=TOP - 8, y2=height - BOTTOM, class_="grid"))
+        parts.append(tag("text", tick.text, x=x, y=height - BOTTOM + 16, class_="tick middle"))
+    for row, dot in enumerate(dots):
+        y = TOP + _ROW * (row + 0.35)
+        parts.append(tag("text", short(dot.name, 30), x=left - 12, y=y + 4, class_="tick end"))
+        parts += _dot(dot.value, dot.low, dot.high, across, y, "circle")
+        if dot.beside is not None:
+            parts += _dot(dot.beside, dot.beside_low, dot.beside_high, across, y + 9, "diamond")
+        told = " · ".join(filter(None, (said(dot.value, percent=percent), dot.note)))
+        parts.append(tag("text", told, x=WIDTH - 100, y=y + 4, class_="tick"))
+    rows = [
+        (
+            dot.name,
+            said(dot.value, percent=percent),
+            *_ends(dot.low, dot.high, percent=percent),
+            *(
+                ("", "", "")
+                if dot.beside is None
+                else (said(dot.beside, percent=percent), *_ends(dot.beside_low, dot.beside_high, percent=percent))
+            ),
+            dot.note,
+        )
+        for dot in dots
+    ]
+    columns = (of, "labelled coils", "95 % from", "to", "all of the line", "95 % from", "to", "coils")
+    return figure(name, title, f"{many(len(dots), 'row')}, one for each {of}", parts, columns, rows, height=height)
+
+
+def _axes(
+    across: Scale, up: Scale, across_ticks: Sequence[Tick], up_ticks: Sequence[Tick], *, across_said: str, up_said: str
+) -> Iterator[Markup]:
+    yield from levels(up, up_ticks, last=across.last, named=up_said)
+    for tick in across_ticks:
+        x = across(tick.value)
+        yield tag("line", x1=x, x2=x, y1=up.first, y2=up.first + 4, class_="axis-line")
+        yield tag("text", tick.text, x=x, y=up.first + 16, class_="tick middle")
+    yield tag("text", across_said, x=(across.first + across.last) / 2, y=HEIGHT - 6, class_="axis middle")
+
+
+def _flag(number: int, x: float) -> Iterator[Markup]:
+    yield tag("line", x1=x, x2=x, y1=TOP - 6, y2=HEIGHT - BOTTOM, class_="mark")
+    yield tag("circle", cx=x, cy=TOP - 14, r=8, class_="flag")
+    yield tag("text", str(number), x=x, y=TOP - 10, class_="flag-said middle")
+
+
+def _line(line: Line, style: int, across: Scale, up: Scale, until: datetime) -> Iterator[Markup]:
+    points = line.points
+    ends = [one.at for one in points[1:]] + [max(points[-1].at, min(until, points[-1].at))]
+    band = [(one, end) for one, end in zip(points, ends, strict=True) if one.low is not None and one.high is not None]
+    if len(band) > 1:
+        there = [(across(at.timestamp()), up(one.high or 0)) for one, end in band for at in (one.at, end)]
+        back = [(across(at.timestamp()), up(one.low or 0)) for one, end in reversed(band) for at in (end, one.at)]
+        yield tag("path", d=path([*there, *back]) + "Z", class_=f"band s{style}")
+    places = [
+        (across(at.timestamp()), up(one.value)) for one, end in zip(points, ends, strict=True) for at in (one.at, end)
+    ]
+    yield tag("path", d=path(places), class_=f"line s{style}")
+    shown = points if len(points) <= _MARKED_POINTS else points[-1:]
+    for one in shown:
+        x, y = across(one.at.timestamp()), up(one.value)
+        if len(points) == 1 and one.low is not None and one.high is not None:
+            yield tag("line", x1=x, x2=x, y1=up(one.low), y2=up(one.high), class_=f"whisker s{style}")
+        yield sign(style, x, y)
+
+
+def _line_names(lines: Sequence[Line], across: Scale, up: Scale) -> Iterator[Markup]:
+    places = spread([up(line.points[-1].value) for line in lines], least=15, lowest=TOP, highest=HEIGHT - BOTTOM)
+    for number, (line, y) in enumerate(zip(lines, places, strict=True)):
+        style = number % _STYLES
+        x = across.last + 8
+        yield tag("line", x1=x, x2=x + 16, y1=y, y2=y, class_=f"line s{style}")
+        yield sign(style, x + 8, y)
+        yield tag("text", short(line.name, 19), tag("title", line.name), x=x + 22, y=y + 4, class_="name")
+
+
+def _dot(value: float, low: float | None, high: float | None, across: Scale, y: float, shape: str) -> Iterator[Markup]:
+    style = 0 if shape == "circle" else 1
+    if low is not None and high is not None:
+        yield tag("line", x1=across(low), x2=across(high), y1=y, y2=y, class_=f"whisker s{style}")
+    x = across(value)
+    if shape == "circle":
+        yield tag("circle", cx=x, cy=y, r=4.2, class_="sign s0")
+    else:
+        yield tag("path", d=path([(x, y - 5), (x + 5, y), (x, y + 5), (x - 5, y)]) + "Z", class_="hollow s1")
+
+
+def _told(marks: Sequence[Mark]) -> Markup:
+    if not marks:
+        return NOTHING
+    return tag("ol", *(tag("li", f"{minute(mark.at)}: {mark.said}") for mark in marks), class_="marks")
+
+
+def _ends(low: float | None, high: float | None, *, percent: bool) -> tuple[str, str]:
+    return tuple("" if end is None else said(end, percent=percent) for end in (low, high))  # type: ignore[return-value]
