@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from console.rest.access import Reads
 from console.rest.problems import ProblemError
 from console.rest.service import service_of
 from schemas.coils import CoilKey
@@ -49,7 +50,7 @@ class CoilAnswer(BaseModel):
     summary="Look a coil up",
     responses={404: {"description": "the coil was never seen"}},
 )
-def get_coil(request: Request, plant: str, coil_id: str) -> CoilAnswer:
+def get_coil(request: Request, plant: str, coil_id: str, _: Reads) -> CoilAnswer:
     """State, verdict and dead letters of a coil; a slash within a name is sent as %2F."""
     key = _key(request) or CoilKey(plant=plant, coil_id=coil_id)
     with borrowed(service_of(request).pool) as connection:

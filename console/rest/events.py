@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from console.rest.access import SendsEvents
 from console.rest.problems import ProblemError, problem
 from console.rest.service import Service, service_of
 from flows.intake import Fate, Message, Refused, read_event, split_batch, take_in
@@ -41,7 +42,7 @@ router = APIRouter()
         503: {"description": "the database is away or busy: send it again after `Retry-After`"},
     },
 )
-async def post_events(request: Request) -> JSONResponse:
+async def post_events(request: Request, _: SendsEvents) -> JSONResponse:
     """Take coil.started, coil.chunk, coil.ended and operator.feedback events in; an event sent twice counts once."""
     body = await _body(request)
     return await run_in_threadpool(_take_in, service_of(request), body, request)

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
+from console.rest.access import Operates
 from console.rest.problems import ProblemError
 from console.rest.service import service_of
 from scheduler.registry import registered_jobs
@@ -45,7 +46,7 @@ class RunRequested(BaseModel):
         503: {"description": "no scheduler ever ran, or the database is away"},
     },
 )
-def post_request(request: Request, job: str, body: RunRequest) -> RunRequested:
+def post_request(request: Request, job: str, body: RunRequest, _: Operates) -> RunRequested:
     """Ask for a run; whether there is anything to do, the job decides, see `coilflow scheduler why JOB`."""
     service, now = service_of(request), datetime.now(UTC)
     known = sorted(registered_jobs(service.settings))

@@ -12,9 +12,11 @@ from console.rest.app import create_app
 from console.rest.service import Service, running_service
 from flows.served import always
 from processors.decode import decode_message
+from schemas.access import Scope
 from schemas.settings import Settings
 from schemas.stream_settings import StreamSettings
 from tests.flows.judging import MeanScorer
+from tests.rest.given import bearer
 from tests.waiting import wait_until
 
 SETTINGS = Settings(stream=StreamSettings(settle_s=0.05), destinations=("kafka:coil.verdicts",))
@@ -30,15 +32,16 @@ def service(database: str) -> Iterator[Service]:
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[httpx.Client]:
-    """Speaks to the console."""
+def client(service: Service, database: str) -> Iterator[httpx.Client]:
+    """Speaks to the console, with a key that may do everything."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
             wait_until(lambda: server.started)
-            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as opened:
+            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            with httpx.Client(base_url=address, headers=bearer(database, *Scope), timeout=30) as opened:
                 yield opened
         finally:
             server.should_exit = True
