@@ -85,15 +85,8 @@ class Ensemble:
         """
         scale = self._scale_of(batch)
         threshold = self.threshold(scale)
-        places = [i for i, m in enumerate(self.members) if _takes(m, scale)]
-        if not places:
-            raise BundleError(
-                f"no member of ensemble {self.version} takes scale {scale}",
-                remedy="take an ensemble with a member for that scale",
-            )
-        rule = among(self.rule, places)
+        takers, rule = self.taking(scale)
         guards = [self.guard] if self.guard is not None and _takes(self.guard, scale) else []
-        takers = [self.members[i] for i in places]
         p_nok = _member_scores([*takers, *guards], batch)
         return Scores(
             ensemble_version=self.version if rule.how == self.manifest.combine else f"{self.version}+{rule.how}",
@@ -108,6 +101,16 @@ class Ensemble:
             if guards
             else None,
         )
+
+    def taking(self, scale: Scale) -> tuple[tuple[Bundle, ...], Rule]:
+        """The members that take a batch of a scale, and how they are combined; BundleError where there are none."""
+        places = [i for i, m in enumerate(self.members) if _takes(m, scale)]
+        if not places:
+            raise BundleError(
+                f"no member of ensemble {self.version} takes scale {scale}",
+                remedy="take an ensemble with a member for that scale",
+            )
+        return tuple(self.members[i] for i in places), among(self.rule, places)
 
     def verify(self) -> Mapping[str, float]:
         """Score the canary coils of members and guard: name -> largest |Δp|; raises BundleError where one is off."""

@@ -1,0 +1,159 @@
+"""Explain the verdict on one coil, in metres and words."""
+
+import numpy as np
+import pyarrow as pa
+
+from flows.matrices import read_blocks
+from flows.sources.source import Source
+from models.ensemble import Ensemble
+from models.explain import GROUP_SENSORS, SENSOR_GROUPS, WINDOW_ROWS, WINDOWS, Explanation, Region, explain
+from processors.score import score
+from schemas.coils import Limits
+from schemas.errors import SourceError
+from schemas.explanations import CoilExplanation, Contributions, ExplainedRegion
+from schemas.layout import FACES, MATRIX_ROWS
+from schemas.matrices import keys_of, tensor_values
+from schemas.rejects import Reject
+
+_DIGITS = 6
+_SHOWN_IDS = 5
+
+
+def coil_of(source: Source, coil_id: str, ensemble: Ensemble, *, coils: int) -> pa.RecordBatch:
+    """Read one coil of a source, normalised as the ensemble takes it; of several of that id the first.
+
+    Args:
+        source: is read up to the coil.
+        coil_id: of the coil.
+        ensemble: whose limits normalise it.
+        coils: read at once.
+
+    Returns:
+        A batch of MATRIX_BATCH with one row.
+
+    Raises:
+        SourceError: the coil is not there, or was refused on its way.
+    """
+    seen: list[str] = []
+    for block in read_blocks(source, ensemble.limits, coils=coils, records=False):
+        ids = block.batch.column("coil_id").to_pylist()
+        if coil_id in ids:
+            return scorable(block.batch.slice(ids.index(coil_id), 1), ensemble, place=source.name)
+        _refuse(block.rejects, coil_id, source.name)
+        seen = seen or ids[:_SHOWN_IDS]
+    raise SourceError(
+        f"{source.name} holds no coil {coil_id}",
+        remedy=f"name one that it holds, such as {', '.join(seen)}" if seen else "see its rejects: `coilflow assess`",
+    )
+
+
+def scorable(batch: pa.RecordBatch, ensemble: Ensemble, *, place: str) -> pa.RecordBatch:
+    """The batch of one coil, where the ensemble can score it; raises SourceError where it cannot."""
+    scored = score(batch, ensemble, place=place)
+    _refuse(scored.rejects, batch.column("coil_id").to_pylist()[0], place)
+    return batch
+
+
+def _refuse(rejects: tuple[Reject, ...], coil_id: str, place: str) -> None:
+    for reject in rejects:
+        if reject.key is not None and reject.key.coil_id == coil_id:
+            raise SourceError(
+                f"coil {coil_id} of {place} cannot be scored, so that there is nothing to explain: {reject.error}",
+                remedy=reject.remedy,
+            )
+
+
+def explain_coil(batch: pa.RecordBatch, ensemble: Ensemble, *, judged_by: str | None = None) -> CoilExplanation:
+    """What drove the score of one coil.
+
+    Args:
+        batch: of MATRIX_BATCH, one coil that the ensemble can score.
+        ensemble: that is asked.
+        judged_by: version of the ensemble whose verdict stands, where there is one.
+
+    Raises:
+        BundleError: no member takes the coil's scale, or ONNX Runtime fails.
+    """
+    found = explain(batch, ensemble)
+    key = keys_of(batch)[0]
+    length_m, revision = (batch.column(name).to_pylist()[0] for name in ("length_m", "revision"))
+    rows = [(start * WINDOW_ROWS, (start + 1) * WINDOW_ROWS) for start in range(WINDOWS)]
+    limits = ensemble.limits if found.scale == "limits" else None
+    regions = [_region(region, found, batch, length_m, limits) for region in found.regions]
+    return CoilExplanation(
+        plant=key.plant,
+        coil_id=key.coil_id,
+        revision=revision,
+        scale=found.scale,
+        ensemble_version=found.ensemble_version,
+        judged_by=judged_by,
+        base_p_nok=round(found.base_p_nok, _DIGITS),
+        threshold=found.threshold,
+        p_nok_without_regions=round(found.p_nok_without_regions, _DIGITS),
+        length_m=length_m,
+        faces=list(FACES),
+        sensor_groups=[[*range(g * GROUP_SENSORS + 1, (g + 1) * GROUP_SENSORS + 1)] for g in range(SENSOR_GROUPS)],
+        windows_rows=rows,
+        windows_m=None if length_m is None else [(_metre(a, length_m), _metre(b, length_m)) for a, b in rows],
+        cells=_rounded(found.p_nok),
+        cells_log_odds=_rounded(found.log_odds),
+        regions=regions,
+        text=_sentence(found),
+    )
+
+
+def _metre(row: int, length_m: float) -> float:
+    return round(row / MATRIX_ROWS * length_m, 1)
+
+
+def _rounded(cells: np.ndarray) -> Contributions:
+    values: Contributions = np.round(cells, _DIGITS).tolist()
+    return values
+
+
+def _region(
+    region: Region, found: Explanation, batch: pa.RecordBatch, length_m: float | None, limits: Limits | None
+) -> ExplainedRegion:
+    first, last = region.first_sensor + 1, region.last_sensor + 1
+    span = (None, None) if length_m is None else tuple(_metre(r, length_m) for r in (region.first_row, region.last_row))
+    place = f"rows {region.first_row + 1}–{region.last_row} of {MATRIX_ROWS}"
+    if length_m is not None:
+        place = f"{span[0]:.0f}–{span[1]:.0f} m"
+    sensors = f"sensor {first}" if first == last else f"sensors {first}–{last}"
+    seen = _deviation(tensor_values(batch)[0][region.mask], limits)
+    speaks = "for NOK" if region.delta_p_nok > 0 else "for OK"
+    without = min(max(found.base_p_nok - region.delta_p_nok, 0.0), 1.0)
+    return ExplainedRegion(
+        face=region.face,
+        from_m=span[0],
+        to_m=span[1],
+        from_row=region.first_row,
+        to_row=region.last_row,
+        sensors=list(range(first, last + 1)),
+        delta_p_nok=round(region.delta_p_nok, _DIGITS),
+        delta_log_odds=round(region.delta_log_odds, _DIGITS),
+        text=f"{region.face} face, {place}, {sensors}{seen}: speaks {speaks}; "
+        f"p(NOK) would be {without:.2f} without it, not {found.base_p_nok:.2f}",
+    )
+
+
+def _deviation(cells: np.ndarray, limits: Limits | None) -> str:
+    """What is to be seen there: how far out of the band, where the band is known."""
+    if limits is None:
+        return ""
+    thin, thick = float(cells.min()) * limits.low, float(cells.max()) * limits.high
+    said = [
+        f"up to {size:.0f} g/m² too {word}" for size, word in ((thin, "thin"), (thick, "thick")) if round(size) >= 1
+    ]
+    return f", {' and '.join(said)}" if said else ""
+
+
+def _sentence(found: Explanation) -> str:
+    speaking = [region for region in found.regions if region.delta_p_nok > 0]
+    if not speaking:
+        return f"p(NOK) {found.base_p_nok:.2f}: no stretch of the coil speaks for NOK by itself"
+    places = "this place" if len(speaking) == 1 else f"these {len(speaking)} places"
+    return (
+        f"p(NOK) {found.base_p_nok:.2f}, NOK from {found.threshold:.2f} on; "
+        f"it would be {found.p_nok_without_regions:.2f} with undisturbed strip at {places}"
+    )
