@@ -23,6 +23,7 @@ class Service:
     settings: Settings
     decode: Decoder
     judge: InboxJudge
+    current: Current  # what serves, for what is drawn of coils
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def running_service(
         judge = InboxJudge(dsn, current, settings, decode=decode)
         judge.start()
         try:
-            yield Service(pool=pool, settings=settings, decode=decode, judge=judge)
+            yield Service(pool=pool, settings=settings, decode=decode, judge=judge, current=current)
         finally:
             judge.stop()
 
