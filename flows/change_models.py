@@ -85,13 +85,13 @@ def promote(
         RegistryError: the registry refuses it.
         StoreError: the database refused.
     """
-    _try_unless_over(connection, version, settings, plant)
+    try_unless_over(connection, version, settings, plant)
     registry.promote(connection, version, actor, plant=plant)
 
 
 def shadow(connection: Connection, version: str, settings: Settings, actor: Actor, *, plant: str = EVERY_PLANT) -> None:
     """Let an ensemble shadow after a trial here; raises as `promote`."""
-    _try_unless_over(connection, version, settings, plant)
+    try_unless_over(connection, version, settings, plant)
     registry.shadow(connection, version, actor, plant=plant)
 
 
@@ -107,6 +107,23 @@ def rollback(
         RegistryError: the registry refuses it.
         StoreError: the database refused.
     """
+    back, noted = way_back(connection, settings, actor, plant=plant, to=to)
+    return registry.rollback(connection, noted, plant=plant, to=back)
+
+
+def way_back(
+    connection: Connection, settings: Settings, actor: Actor, *, plant: str, to: str | None
+) -> tuple[str | None, Actor]:
+    """Find the latest champion before that passes a trial here.
+
+    Returns:
+        Its version, None where the registry is to say why there is none; and the actor, who says which were passed over.
+
+    Raises:
+        BundleError: none passes, or not the one that `to` names.
+        RegistryError: a champion before is not in the registry any more.
+        StoreError: the database refused.
+    """
     ways = champions_before(connection, plant)
     if to is not None:
         ways = tuple(version for version in ways if version == to)
@@ -119,10 +136,10 @@ def rollback(
         else:
             over = [f"passed over {one}" for one in failures]
             noted = replace(actor, why="; ".join(filter(None, (actor.why, *over))))
-            return registry.rollback(connection, noted, plant=plant, to=version)
+            return version, noted
     if failures:
         raise failures[0]
-    return registry.rollback(connection, actor, plant=plant, to=to)
+    return to, actor
 
 
 def verify(
@@ -156,8 +173,14 @@ def folder_to_beat(champion: StoredEnsemble | None, settings: Settings) -> Path 
         return None
 
 
-def _try_unless_over(connection: Connection, version: str, settings: Settings, plant: str) -> None:
-    """Try an ensemble, unless the registry refuses it whatever its files are: that says the better reason."""
+def try_unless_over(connection: Connection, version: str, settings: Settings, plant: str) -> None:
+    """Try an ensemble, unless the registry refuses it whatever its files are: that says the better reason.
+
+    Raises:
+        BundleError: it is damaged, off on its canaries, crashes or is too slow.
+        RegistryError: there is no such ensemble as the registry names champion.
+        StoreError: the database refused.
+    """
     found = ensemble(connection, version)
     name = champion_of(serving(connection), plant)
     champion = None if name is None else known_ensemble(connection, name)

@@ -11,6 +11,7 @@ from scheduler.jobs import JobContext
 from scheduler.old_files import remove_old_files
 from store.connection import Connection, connect
 from store.drift import prune_drift_checks
+from store.idempotency import KEPT, prune_requests
 from store.leadership import fenced
 from store.outbox import PRUNED_ROWS, prune_outbox
 from store.schedule import prune_fires, prune_leaders
@@ -21,6 +22,8 @@ _ROWS = 1000  # in one transaction, so that no lock is held for long
 
 def housekeeping(context: JobContext) -> str:
     """Delete what is older than `schedule` keeps it: outbox, runs, scores and drift checks, and files of this machine.
+
+    Answers that the console keeps for repeated requests go after their day.
 
     Raises:
         NotLeaderError: the run was given up; the pieces deleted so far stay deleted.
@@ -38,12 +41,15 @@ def housekeeping(context: JobContext) -> str:
             prune_leaders(connection, before=run)
         scores = _all(connection, context, partial(prune_scores, before=scored, rows=_ROWS), _ROWS)
         checks = _all(connection, context, partial(prune_drift_checks, before=scored, rows=_ROWS), _ROWS)
+        before = context.now - KEPT
+        answers = _all(connection, context, partial(prune_requests, before=before, rows=_ROWS), _ROWS)
         files, folders = remove_old_files(connection, context, written)
     told = {
         "published rows of the outbox": rows,
         "old runs": runs,
         "old scores": scores,
         "old drift checks": checks,
+        "kept answers of the console": answers,
         "old files": files,
         "copies of old ensembles": folders,
     }

@@ -51,13 +51,17 @@ class DeadLetter:
     state: str  # new, replayed, resolved or discarded
     created_at: datetime
     size_bytes: int
+    handled_by: str | None  # who replayed or discarded it last, where that is known
+    handled_why: str | None
+    handled_at: datetime | None
 
     @classmethod
     def from_row(cls, row: DictRow) -> "DeadLetter":
         """Read a row of query `list_dead_letters` or `dead_letter`."""
         same = ("dead_letter_id", "fingerprint", "whole_coil", "step", "error", "remedy", "place", "state")
+        more = ("created_at", "size_bytes", "handled_by", "handled_why", "handled_at")
         return cls(
-            **{name: row[name] for name in (*same, "created_at", "size_bytes")},
+            **{name: row[name] for name in same + more},
             key=None if row["coil_id"] is None else CoilKey(plant=row["plant"], coil_id=row["coil_id"]),
             topic=row["kafka_topic"],
             partition=row["kafka_partition"],
@@ -85,6 +89,7 @@ class Wanted:
     state: str | None = None
     topic: str | None = None
     since: datetime | None = None
+    before_id: int | None = None  # older than this one
 
 
 def list_dead_letters(connection: Connection, wanted: Wanted, *, most: int | None = None) -> tuple[DeadLetter, ...]:
@@ -118,6 +123,27 @@ def mark_replayed(connection: Connection, dead_letter_id: int) -> None:
     """Note that a dead letter was sent through again; raises StoreError where the database refuses."""
     with store_errors(f"mark dead letter {dead_letter_id}"):
         connection.execute(query("mark_replayed"), {"dead_letter_id": dead_letter_id})
+
+
+def note_handled(connection: Connection, dead_letter_id: int, *, who: str, why: str | None, now: datetime) -> None:
+    """Note who sent a dead letter through again; raises StoreError where the database refuses."""
+    parameters = {"dead_letter_id": dead_letter_id, "who": who, "why": why, "now": now}
+    with store_errors(f"note who replays dead letter {dead_letter_id}"):
+        connection.execute(query("note_handled"), parameters)
+
+
+def discard(connection: Connection, dead_letter_id: int, *, who: str, why: str, now: datetime) -> bool:
+    """Give a dead letter up: nobody is to look at it any more.
+
+    Returns:
+        Whether it was new or replayed; else it stays as it is.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    parameters = {"dead_letter_id": dead_letter_id, "who": who, "why": why, "now": now}
+    with store_errors(f"discard dead letter {dead_letter_id}"):
+        return connection.execute(query("discard_dead_letter"), parameters).rowcount > 0
 
 
 def record_dead_letters(connection: Connection, rejects: Sequence[Reject], *, announce: bool = False) -> Kept:

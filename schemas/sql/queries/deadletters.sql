@@ -5,7 +5,8 @@ select * from coilflow.record_dead_letters(%(rows)s::jsonb, %(originals)b::bytea
 -- Newest first; without their original bytes.
 select
     dead_letter_id, fingerprint, plant, coil_id, whole_coil, step, error, remedy, place,
-    kafka_topic, kafka_partition, kafka_offset, state, created_at, octet_length(original) as size_bytes
+    kafka_topic, kafka_partition, kafka_offset, state, created_at, octet_length(original) as size_bytes,
+    handled_by, handled_why, handled_at
 from coilflow.dead_letters
 where (%(ids)s::bigint[] is null or dead_letter_id = any(%(ids)s))
   and (%(plant)s::text is null or plant = %(plant)s)
@@ -14,6 +15,7 @@ where (%(ids)s::bigint[] is null or dead_letter_id = any(%(ids)s))
   and (%(state)s::text is null or state = %(state)s)
   and (%(topic)s::text is null or kafka_topic = %(topic)s)
   and (%(since)s::timestamptz is null or created_at >= %(since)s)
+  and (%(before_id)s::bigint is null or dead_letter_id < %(before_id)s)
 order by dead_letter_id desc
 limit %(most)s;
 
@@ -21,7 +23,7 @@ limit %(most)s;
 select
     dead_letter_id, fingerprint, plant, coil_id, whole_coil, step, error, remedy, place,
     kafka_topic, kafka_partition, kafka_offset, state, created_at, octet_length(original) as size_bytes,
-    kafka_key, headers, original
+    handled_by, handled_why, handled_at, kafka_key, headers, original
 from coilflow.dead_letters
 where dead_letter_id = %(dead_letter_id)s;
 
@@ -29,3 +31,13 @@ where dead_letter_id = %(dead_letter_id)s;
 -- One whose coil got its verdict meanwhile stays resolved.
 update coilflow.dead_letters set state = 'replayed'
 where dead_letter_id = %(dead_letter_id)s and state in ('new', 'discarded');
+
+-- name: note_handled
+update coilflow.dead_letters set handled_by = %(who)s, handled_why = %(why)s, handled_at = %(now)s
+where dead_letter_id = %(dead_letter_id)s;
+
+-- name: discard_dead_letter
+-- One whose coil got its verdict stays resolved.
+update coilflow.dead_letters
+set state = 'discarded', handled_by = %(who)s, handled_why = %(why)s, handled_at = %(now)s
+where dead_letter_id = %(dead_letter_id)s and state in ('new', 'replayed');
