@@ -4,7 +4,7 @@ Drift is a reason to look and to gather labels. It alone never replaces a model:
 be right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
@@ -17,12 +17,12 @@ from models.ensemble import Ensemble
 from models.reference import REFERENCE, load_reference
 from processors.normalize import normalize
 from processors.stored_coils import coils_from_stored
-from schemas.coils import CoilKey, FloatArray
+from schemas.coils import CoilKey, FloatArray, Limits
 from schemas.errors import SourceError
 from schemas.matrices import MATRIX_BATCH, keys_of
 from schemas.reference import Reference
 from schemas.settings import Settings
-from schemas.verdicts import Label
+from schemas.verdicts import Label, MemberId
 from store.connection import Connection
 from store.drift import DriftCheck, LatestCoil, latest_coils, plants_with_coils, store_drift_check
 
@@ -135,12 +135,24 @@ def _check(
 
 def quantities_of_latest(coils: Sequence[LatestCoil], ensemble: Ensemble) -> dict[str, FloatArray]:
     """What is watched of stored coils that can be normalised, float64 [N] by quantity, in their order."""
-    batch = normalize(coils_from_stored([coil.stored for coil in coils]), ensemble.limits).batch
+    return watched_quantities(
+        coils,
+        limits=ensemble.limits,
+        version=ensemble.manifest.version,
+        members=[MemberId(model=m.manifest.name, version=m.manifest.version) for m in ensemble.members],
+    )
+
+
+def watched_quantities(
+    coils: Sequence[LatestCoil], *, limits: Limits, version: str, members: Collection[MemberId]
+) -> dict[str, FloatArray]:
+    """The same for an ensemble that need not be loaded: by its limits, its version and the members that vote in it."""
+    batch = normalize(coils_from_stored([coil.stored for coil in coils]), limits).batch
     by_key: dict[CoilKey, LatestCoil] = {coil.stored.key: coil for coil in coils}
     kept = [by_key[key] for key in keys_of(batch)]
-    ours = {(m.manifest.name, m.manifest.version) for m in ensemble.members}
+    ours = {(m.model, m.version) for m in members}
     votes = [{m.model: m.p_nok for m in coil.members if (m.model, m.version) in ours} for coil in kept]
-    mine = [coil.ensemble_version.partition("+")[0] == ensemble.manifest.version for coil in kept]
+    mine = [coil.ensemble_version.partition("+")[0] == version for coil in kept]
     said = [float(coil.label is Label.UNDECIDED) if own else np.nan for coil, own in zip(kept, mine, strict=True)]
     p_nok = {
         member_quantity(name): np.array([vote.get(name, np.nan) for vote in votes], dtype=np.float64)

@@ -95,6 +95,11 @@ def population_stability_index(reference: QuantityReference, values: FloatArray)
     return _psi(np.array(reference.shares), _shares(values, np.array(reference.cuts)))
 
 
+def shares_in_bins(reference: QuantityReference, values: FloatArray) -> FloatArray:
+    """Share of values, float64 [N] without NaN, in each bin of a reference."""
+    return _shares(values, np.array(reference.cuts))
+
+
 def compare(
     reference: Reference,
     current: Mapping[str, FloatArray],

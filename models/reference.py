@@ -25,7 +25,14 @@ def load_reference(ensemble: Ensemble) -> Reference | None:
     Raises:
         BundleError: the file is damaged, or belongs to another ensemble.
     """
-    place = folder_of(ensemble) / REFERENCE
+    return read_reference(
+        folder_of(ensemble), version=ensemble.manifest.version, limits_version=ensemble.limits.version
+    )
+
+
+def read_reference(folder: Path, *, version: str, limits_version: str) -> Reference | None:
+    """The reference in the folder of an ensemble that need not be loaded; as `load_reference`."""
+    place = folder / REFERENCE
     if not place.exists():
         return None
     try:
@@ -34,11 +41,10 @@ def load_reference(ensemble: Ensemble) -> Reference | None:
         raise BundleError(f"{place}: {first_fault(error).sentence()}", remedy=_REMEDY) from error
     if reference.digest != reference.own_digest():
         raise BundleError(f"{place}: its digest does not fit it; the file was altered", remedy=_REMEDY)
-    ours = (ensemble.manifest.version, ensemble.limits.version)
-    if (reference.ensemble_version, reference.limits_version) != ours:
+    if (reference.ensemble_version, reference.limits_version) != (version, limits_version):
         raise BundleError(
             f"{place}: of ensemble {reference.ensemble_version} and limits {reference.limits_version}, expected "
-            f"{ours[0]} and {ours[1]}",
+            f"{version} and {limits_version}",
             remedy=_REMEDY,
         )
     return reference
