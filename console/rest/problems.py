@@ -1,25 +1,35 @@
 """Errors as RFC 9457 problem details."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from schemas.errors import CoilflowError, StoreUnavailableError
+from schemas.errors import CoilflowError, NotFoundError, RegistryError, StoreUnavailableError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+_REFUSALS = {
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    RegistryError: HTTPStatus.CONFLICT,
+    UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+}
 
 
 class ProblemError(Exception):
     """Ends a request with a problem."""
 
-    def __init__(self, status: HTTPStatus, detail: str, *, remedy: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, remedy: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.remedy = remedy
+        self.headers = headers
 
 
 def problem(
@@ -40,7 +50,7 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     def _problem(_: Request, error: ProblemError) -> JSONResponse:
-        return problem(error.status, str(error), remedy=error.remedy)
+        return problem(error.status, str(error), remedy=error.remedy, headers=dict(error.headers))
 
     @app.exception_handler(StoreUnavailableError)
     def _unavailable(_: Request, error: StoreUnavailableError) -> JSONResponse:
@@ -49,7 +59,8 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(CoilflowError)
     def _failed(_: Request, error: CoilflowError) -> JSONResponse:
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), remedy=error.remedy)
+        found = (status for kind, status in _REFUSALS.items() if isinstance(error, kind))
+        return problem(next(found, HTTPStatus.INTERNAL_SERVER_ERROR), str(error), remedy=error.remedy)
 
     @app.exception_handler(HTTPException)
     def _http(_: Request, error: HTTPException) -> JSONResponse:
