@@ -20,6 +20,7 @@ _COMMANDS: dict[str, str] = {
     "normalize": "console.commands.normalize:normalize",
     "assess": "console.commands.assess:assess",
     "evaluate": "console.commands.evaluate:evaluate",
+    "explain": "console.commands.explain:explain",
     "train": "console.commands.train:train",
     "experiment": "console.commands.experiment:experiment",
     "models list": "console.commands.registry:list_",

@@ -24,7 +24,7 @@ _CELLS = _STRETCH * SENSOR_GROUPS  # of a stretch
 _REFINED = 18  # cells at most that are replaced one by one
 _ROUNDING = 1e-6  # of a probability in float32
 _LEAST_SIZE = 1e-6  # of a cell that only a form with levels or the spread tells from undisturbed strip
-LEAST_DELTA = 0.005  # of p_nok: a region that changes less is not named
+LEAST_DELTA = 0.01  # of p_nok: a region that changes less is not named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,8 @@ import numpy as np
 
 from schemas.coils import FloatArray
 
-_OF_THE_LARGEST = 0.25  # of the largest contribution: a smaller cell belongs to no rectangle
+_BEGINS = 0.25  # of the largest contribution: a smaller cell begins no rectangle,
+_BELONGS = 0.1  # and a smaller one belongs to none
 _MOST = 4
 
 
@@ -25,8 +26,8 @@ class Box:
 def regions_of(cells: FloatArray) -> list[Box]:
     """At most four rectangles around the largest contributions, the largest first.
 
-    A rectangle grows from its largest cell across the strip and then along it, as long as cells speak alike and at
-    least a quarter as loud as the loudest of the coil.
+    A rectangle grows from its largest cell, at least a quarter of the coil's largest, across the strip and then along
+    it, as long as cells speak alike and contribute a tenth of the coil's largest.
 
     Args:
         cells: float64 [2, W, G], above zero speaks for NOK.
@@ -37,15 +38,15 @@ def regions_of(cells: FloatArray) -> list[Box]:
         >>> [(box.face, box.window, box.windows, box.group, box.groups) for box in regions_of(cells)]
         [(1, 2, 3, 0, 1)]
     """
-    bar = _OF_THE_LARGEST * float(np.abs(cells).max())
+    largest = float(np.abs(cells).max())
     free = cells.copy()
     found: list[Box] = []
-    while bar > 0 and len(found) < _MOST:
+    while largest > 0 and len(found) < _MOST:
         face, window, group = (int(i) for i in np.unravel_index(int(np.abs(free).argmax()), free.shape))
         sign = float(np.sign(free[face, window, group]))
-        if sign * free[face, window, group] < bar:
+        if sign * free[face, window, group] < _BEGINS * largest:
             break
-        alike = sign * free[face] >= bar
+        alike = sign * free[face] >= _BELONGS * largest
         first, last = _run(alike[window], group)
         start, end = _run(alike[:, first:last].any(axis=1), window)
         free[face, start:end, first:last] = 0
