@@ -8,7 +8,18 @@ from typing import Any, TypeVar, get_args
 from psycopg.rows import DictRow
 from pydantic import BaseModel
 
-from schemas.audit import Ancestor, Announcement, Change, CoilLabel, Decision, Lineage, Order, Readings, Word
+from schemas.audit import (
+    Ancestor,
+    Announcement,
+    Change,
+    CoilLabel,
+    Decision,
+    Lineage,
+    Order,
+    Readings,
+    Snapshot,
+    Word,
+)
 from schemas.audit_model import Answer, AuditedMember, DriftThen, JudgedCoils, Retraining, ScoreThen
 from schemas.coils import CoilKey
 from schemas.combine import PlainCombine
@@ -118,6 +129,11 @@ def guards_of(connection: Connection, version: str) -> tuple[MemberId, ...]:
 def ancestors(connection: Connection, version: str) -> tuple[Ancestor, ...]:
     """An ensemble and those that it descends from, the nearest first; raises StoreError."""
     return _many(connection, "ancestors_of_ensemble", Ancestor, {"version": version})
+
+
+def snapshots(connection: Connection, digests: Sequence[str]) -> tuple[Snapshot, ...]:
+    """What successors were trained on, those that are kept; raises StoreError."""
+    return _many(connection, "snapshots", Snapshot, {"digests": list(digests)})
 
 
 def changes_of(connection: Connection, ensembles: Sequence[str]) -> tuple[Change, ...]:

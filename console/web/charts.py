@@ -36,8 +36,10 @@ from console.web.chart_frame import (
     sign,
 )
 from console.web.svg import tag
+from schemas.scores import Figure
 
 _ROW = 26.0  # of a dot plot
+_NAMES_OF_ROWS = 200.0
 _STYLES = 6  # of lines, in the style sheet
 _MARKED_POINTS = 40  # more points of a line bear no marks of their own
 
@@ -78,15 +80,11 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dot:
-    """One row of a dot plot: a figure of some coils and, beside it, that of all of the line."""
+    """One row of a dot plot; figures whose value is unknown are no rows."""
 
     name: str
-    value: float
-    low: float | None
-    high: float | None
-    beside: float | None = None
-    beside_low: float | None = None
-    beside_high: float | None = None
+    figure: Figure  # of labelled coils
+    beside: Figure | None = None  # of all of the line
     note: str = ""
 
 
@@ -139,7 +137,13 @@ def time_chart(
         f"{line.name}: last {said(line.points[-1].value, percent=percent)}" for line in drawn
     )
     rows = [
-        (line.name, minute(one.at), said(one.value, percent=percent), *(_ends(one.low, one.high, percent=percent)))
+        (
+            line.name,
+            minute(one.at),
+            said(one.value, percent=percent),
+            _told_of(one.low, percent=percent),
+            _told_of(one.high, percent=percent),
+        )
         for line in drawn
         for one in line.points
     ]
@@ -160,47 +164,36 @@ def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: b
         of: what the rows are, e.g. "band".
         percent: values are shares.
     """
-    if not dots:
+    known = [dot for dot in dots if dot.figure.value is not None]
+    if not known:
         return empty(title, "Nothing is known of it yet.")
-    given = [
-        end
-        for dot in dots
-        for end in (dot.value, dot.low, dot.high, dot.beside, dot.beside_low, dot.beside_high)
-        if end is not None
-    ]
-    ticks = value_ticks(min(given), max(given), percent=percent)
-    height = TOP + _ROW * len(dots) + BOTTOM
-    left = 200.0
-    across = Scale(low=ticks[0].value, high=ticks[-1].value, first=left, last=WIDTH - 110)
+    ends = [end for dot in known for one in (dot.figure, dot.beside) for end in _of(one) if end is not None]
+    ticks = value_ticks(min(ends), max(ends), percent=percent)
+    height = TOP + _ROW * len(known) + BOTTOM
+    across = Scale(low=ticks[0].value, high=ticks[-1].value, first=_NAMES_OF_ROWS, last=WIDTH - 110)
     parts = []
     for tick in ticks:
         x = across(tick.value)
         parts.append(tag("line", x1=x, x2=x, y1=TOP - 8, y2=height - BOTTOM, class_="grid"))
         parts.append(tag("text", tick.text, x=x, y=height - BOTTOM + 16, class_="tick middle"))
-    for row, dot in enumerate(dots):
+    for row, dot in enumerate(known):
         y = TOP + _ROW * (row + 0.35)
-        parts.append(tag("text", short(dot.name, 30), x=left - 12, y=y + 4, class_="tick end"))
-        parts += _dot(dot.value, dot.low, dot.high, across, y, "circle")
+        parts.append(tag("text", short(dot.name, 30), x=_NAMES_OF_ROWS - 12, y=y + 4, class_="tick end"))
+        parts += _dot(dot.figure, across, y, "circle")
         if dot.beside is not None:
-            parts += _dot(dot.beside, dot.beside_low, dot.beside_high, across, y + 9, "diamond")
-        told = " · ".join(filter(None, (said(dot.value, percent=percent), dot.note)))
-        parts.append(tag("text", told, x=WIDTH - 100, y=y + 4, class_="tick"))
+            parts += _dot(dot.beside, across, y + 9, "diamond")
+        told = " · ".join(filter(None, (_told_of(dot.figure.value, percent=percent), dot.note)))
+        parts.append(tag("text", told, x=WIDTH - 104, y=y + 4, class_="tick"))
+    columns = (of, "labelled coils", "95 % from", "to", "all of the line", "95 % from", "to", "coils")
     rows = [
         (
             dot.name,
-            said(dot.value, percent=percent),
-            *_ends(dot.low, dot.high, percent=percent),
-            *(
-                ("", "", "")
-                if dot.beside is None
-                else (said(dot.beside, percent=percent), *_ends(dot.beside_low, dot.beside_high, percent=percent))
-            ),
+            *(_told_of(end, percent=percent) for end in (*_of(dot.figure), *_of(dot.beside))),
             dot.note,
         )
-        for dot in dots
+        for dot in known
     ]
-    columns = (of, "labelled coils", "95 % from", "to", "all of the line", "95 % from", "to", "coils")
-    return figure(name, title, f"{many(len(dots), 'row')}, one for each {of}", parts, columns, rows, height=height)
+    return figure(name, title, f"{many(len(known), 'row')}, one for each {of}", parts, columns, rows, height=height)
 
 
 def _axes(
@@ -250,22 +243,28 @@ def _line_names(lines: Sequence[Line], across: Scale, up: Scale) -> Iterator[Mar
         yield tag("text", short(line.name, 19), tag("title", line.name), x=x + 22, y=y + 4, class_="name")
 
 
-def _dot(value: float, low: float | None, high: float | None, across: Scale, y: float, shape: str) -> Iterator[Markup]:
-    style = 0 if shape == "circle" else 1
-    if low is not None and high is not None:
-        yield tag("line", x1=across(low), x2=across(high), y1=y, y2=y, class_=f"whisker s{style}")
-    x = across(value)
+def _dot(given: Figure, across: Scale, y: float, shape: str) -> Iterator[Markup]:
+    if given.value is None:
+        return
+    if given.low is not None and given.high is not None:
+        style = "s0" if shape == "circle" else "s1"
+        yield tag("line", x1=across(given.low), x2=across(given.high), y1=y, y2=y, class_=f"whisker {style}")
+    x = across(given.value)
     if shape == "circle":
         yield tag("circle", cx=x, cy=y, r=4.2, class_="sign s0")
     else:
         yield tag("path", d=path([(x, y - 5), (x + 5, y), (x, y + 5), (x - 5, y)]) + "Z", class_="hollow s1")
 
 
+def _of(given: Figure | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if given is None else (given.value, given.low, given.high)
+
+
+def _told_of(value: float | None, *, percent: bool) -> str:
+    return "" if value is None else said(value, percent=percent)
+
+
 def _told(marks: Sequence[Mark]) -> Markup:
     if not marks:
         return NOTHING
     return tag("ol", *(tag("li", f"{minute(mark.at)}: {mark.said}") for mark in marks), class_="marks")
-
-
-def _ends(low: float | None, high: float | None, *, percent: bool) -> tuple[str, str]:
-    return tuple("" if end is None else said(end, percent=percent) for end in (low, high))  # type: ignore[return-value]

@@ -59,3 +59,9 @@ select step, state, count(*) as letters, max(created_at) as last_at
 from coilflow.dead_letters
 group by step, state
 order by step, array_position(array['new', 'replayed', 'resolved', 'discarded'], state);
+
+-- name: snapshots
+select
+    digest, plant, limits_version, coils, nok, holdout_coils, holdout_nok, holdout_share, location, made_at, labels_until
+from coilflow.training_snapshots
+where digest = any(%(digests)s::text[]);
