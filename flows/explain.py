@@ -1,22 +1,63 @@
 """Explain the verdict on one coil, in metres and words."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
+from flows.coil_matrix import CoilMatrix, coil_matrix
 from flows.matrices import read_blocks
 from flows.sources.source import Source
 from models.ensemble import Ensemble
 from models.explain import GROUP_SENSORS, SENSOR_GROUPS, WINDOW_ROWS, WINDOWS, Explanation, Region, explain
 from processors.score import score
-from schemas.coils import Limits
+from schemas.coils import CoilKey, Limits
 from schemas.errors import SourceError
 from schemas.explanations import CoilExplanation, Contributions, ExplainedRegion
 from schemas.layout import FACES, MATRIX_ROWS
 from schemas.matrices import keys_of, tensor_values
 from schemas.rejects import Reject
+from store.connection import Connection
 
 _DIGITS = 6
 _SHOWN_IDS = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """A decided coil and what drives its score."""
+
+    coil: CoilMatrix
+    said: CoilExplanation
+
+
+def explain_decided(
+    connection: Connection, key: CoilKey, ensemble: Ensemble, *, revision: str | None = None
+) -> Explained | str | None:
+    """Explain what an ensemble says of a decided coil, from the readings that its verdict was given on.
+
+    The ensemble that serves is asked; where another gave the verdict, `judged_by` says so.
+
+    Args:
+        connection: on a database of this version.
+        key: of the coil.
+        ensemble: that is asked.
+        revision: None: that of the verdict that stands.
+
+    Returns:
+        The explanation, why there is none, or None where there is no such verdict.
+
+    Raises:
+        BundleError: no member takes the coil's scale, or ONNX Runtime fails.
+        StoreError: the database refused.
+    """
+    coil = coil_matrix(connection, key, revision=revision, otherwise=ensemble.limits)
+    if coil is None or isinstance(coil, str):
+        return coil
+    rejects = score(coil.batch, ensemble, place="the database").rejects
+    if rejects:
+        return rejects[0].error
+    return Explained(coil=coil, said=explain_coil(coil.batch, ensemble, judged_by=coil.ensemble_version))
 
 
 def coil_of(source: Source, coil_id: str, ensemble: Ensemble, *, coils: int) -> pa.RecordBatch:

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from console.rest import coils, events, health, schedule
+from console.rest import coils, events, explanations, health, schedule
 from console.rest.problems import add_problems
 from console.rest.service import Service
 
@@ -18,6 +18,6 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     add_problems(app)
-    for router in (events.router, coils.router, schedule.router, health.router):
+    for router in (events.router, explanations.router, coils.router, schedule.router, health.router):
         app.include_router(router)
     return app
