@@ -1,0 +1,90 @@
+"""`/coils/{plant}/{coil_id}`: one coil, all that was made of it, and what people say of it."""
+
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from console.rest.access import Caller, GivesFeedback, Reads, Scope
+from console.rest.names import NamedCoil, never_seen
+from console.rest.service import service_of
+from console.web.feedback_forms import Said, say_by_form
+from console.web.heat_maps import map_figure
+from console.web.pages import coil_url, own_place, render
+from console.web.places import marked_places, place_in_words
+from plant.defects import KINDS
+from schemas.audit import Word
+from store.audit import coil_facts, feedback_on, label_on
+from store.deadletters import Wanted, list_dead_letters
+from store.page import coils_beside, verdicts_on
+from store.pool import borrowed
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/coils/{plant}/{coil_id}")
+def get_coil_page(
+    request: Request,
+    key: NamedCoil,
+    caller: Reads,
+    said: Annotated[str | None, Query(max_length=200)] = None,
+    *,
+    blind: bool = False,
+    explain: bool = False,
+) -> HTMLResponse:
+    """A coil; `blind` hides what models and people made of it, for who is to look a second time."""
+    with borrowed(service_of(request).pool) as connection:
+        verdicts = verdicts_on(connection, key)
+        stands = next((one for one in verdicts if one.stands), None)
+        words = feedback_on(connection, key)
+        facts = coil_facts(connection, key)
+        letters = list_dead_letters(connection, Wanted(plant=key.plant, coil_id=key.coil_id))
+        if facts is None and not words and not letters:
+            raise never_seen(key)
+        context = {
+            "key": key,
+            "facts": facts,
+            "stands": stands,
+            "verdicts": verdicts,
+            "figure": map_figure(connection, request, key, stands.revision if stands else None),
+            "words": words,
+            "coil_label": label_on(connection, key),
+            "letters": letters,
+            "beside": coils_beside(connection, key),
+        }
+    return render(
+        request,
+        "coil.html",
+        **context,
+        blind=blind,
+        explain=explain,
+        explanation=None,
+        similar=None,
+        places=() if blind else tuple(marked_places(words, facts.length_m if facts else None)),
+        place_in_words=place_in_words,
+        kinds=KINDS,
+        may_say=Scope.FEEDBACK in caller.scopes,
+        own_word=_own_word(words, caller),
+        just_said=next((one for one in words if one.event_id == said), None),
+    )
+
+
+@router.post("/coils/{plant}/{coil_id}/feedback")
+def post_feedback(
+    request: Request,
+    key: NamedCoil,
+    caller: GivesFeedback,
+    given: Annotated[Said, Form()],
+    place: Annotated[str, Query(alias="next")] = "",
+) -> RedirectResponse:
+    """What a person says of the coil by a click; back to the coil, or on to the page that the form names."""
+    with borrowed(service_of(request).pool) as connection:
+        stored = say_by_form(connection, key, given, caller)
+    back = f"{coil_url(*key)}?said={quote(stored.feedback.event_id, safe='')}#said"
+    return RedirectResponse(own_place(place) if place else back, status_code=HTTPStatus.SEE_OTHER)
+
+
+def _own_word(words: tuple[Word, ...], caller: Caller) -> Word | None:
+    return next((one for one in reversed(words) if one.stands and one.voice == caller.name), None)
