@@ -7,6 +7,7 @@ judge each coil once, and a killed one leaves nothing half done.
 
 import random
 import threading
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +16,7 @@ import structlog
 from flows.inbox_coils import take_due
 from flows.judge import Outcome, judge_each
 from flows.kafka.database import backoff_s
-from flows.kafka.metrics import COILS, COMMIT_FAILURES, STEP_SECONDS, SUPERSEDED
+from flows.kafka.metrics import COILS, COMMIT_FAILURES, STEP_SECONDS, SUPERSEDED, VERDICT_SECONDS
 from flows.limited_database import LimitedDatabase
 from flows.record_outcome import record_outcome
 from flows.served import Current, Ensembles
@@ -67,6 +68,9 @@ def judge_due(
         COILS.labels(one.verdict.label.value).inc()
     SUPERSEDED.inc(sum(one.coil.revises for one in taken.due))
     COILS.labels("rejected").inc(rejected)
+    now_s = time.time()
+    for due in taken.due:
+        VERDICT_SECONDS.observe(max(0.0, now_s - due.coil.last_ms / 1000))
     return Looked(
         taken=taken.taken,
         judged=len(taken.due) - rejected,

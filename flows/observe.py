@@ -7,9 +7,10 @@ service that sends or consumes; what is coilflow's own is defined beside the cod
 import logging
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import structlog
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from structlog.typing import EventDict, WrappedLogger
 
 from schemas.errors import UsageError
@@ -29,6 +30,7 @@ _QUIET = (
 )
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)  # bounds of latency histograms
 
+BUILD = Gauge("coilflow_build_info", "1 for the service that this process is, and its version", ("service", "version"))
 SENT_MESSAGES = Counter("messaging_client_sent_messages", "Messages that their destination acknowledged", _MESSAGING)
 CONSUMED_MESSAGES = Counter("messaging_client_consumed_messages", "Messages that were received", _MESSAGING)
 OPERATION_SECONDS = Histogram(
@@ -97,12 +99,22 @@ def log_warnings_to_stderr() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
-def serve_metrics(port: int | None) -> None:
+def show_service(service: str) -> None:
+    """Show which service this process is, as its command is called, and of which version."""
+    BUILD.labels(service, version("coilflow")).set(1)
+
+
+def serve_metrics(port: int | None, *, service: str) -> None:
     """Serve this process's metrics at `http://HOST:port/metrics` until it ends; nothing where `port` is None.
+
+    Args:
+        port: to listen on.
+        service: as its command is called, e.g. "worker assess".
 
     Raises:
         UsageError: the port cannot be opened.
     """
+    show_service(service)
     if port is None:
         return
     try:

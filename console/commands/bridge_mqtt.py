@@ -24,7 +24,7 @@ def mqtt() -> int:
         raise UsageError("mqtt.host is not set", remedy="set COILFLOW_MQTT__HOST to the plant's MQTT broker")
     decode = decoder_of(settings)
     configure_logging()
-    serve_metrics(settings.metrics_port)
+    serve_metrics(settings.metrics_port, service="bridge mqtt")
     with ExitStack() as stack:
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))
         migrate(dsn)

@@ -34,7 +34,7 @@ def outbox(
 
     settings = load_settings()
     configure_logging()
-    serve_metrics(settings.metrics_port)
+    serve_metrics(settings.metrics_port, service="bridge outbox")
     stop = threading.Event()
     with ExitStack() as stack:
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))

@@ -32,17 +32,19 @@ _SHOWN = 10  # runs and decisions
 def run() -> int:
     """Run jobs when they are due, until stopped; start it on two machines, and one leads."""
     from flows.observe import configure_logging, serve_metrics  # noqa: PLC0415 - the other commands need no server
+    from scheduler.figures import showing_figures  # noqa: PLC0415
     from scheduler.service import Scheduler  # noqa: PLC0415
     from store.migrations import migrate  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging()
-    serve_metrics(settings.metrics_port)
+    serve_metrics(settings.metrics_port, service="scheduler")
     with _dsn(settings) as dsn, _stopped_by_signals() as stop:
         migrate(dsn)
         scheduler = Scheduler(dsn, settings=settings, jobs=_jobs(settings))
         _log.info("the scheduler runs", database=describe(dsn))
-        scheduler.run(stop)
+        with showing_figures(dsn, settings):
+            scheduler.run(stop)
         _log.info("the scheduler has stopped")
     return 0
 

@@ -30,7 +30,7 @@ def assess(
     """Assess the coils of the Kafka topic, one verdict each, until SIGTERM; as many workers as partitions."""
     settings = load_settings()
     configure_logging()
-    serve_metrics(settings.metrics_port)
+    serve_metrics(settings.metrics_port, service="worker assess")
     stop = threading.Event()
     with ExitStack() as stack:
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))
@@ -55,7 +55,7 @@ def feedback(
     """Take operators' words in from the Kafka topic, each once, until SIGTERM; as many workers as partitions."""
     settings = load_settings()
     configure_logging()
-    serve_metrics(settings.metrics_port)
+    serve_metrics(settings.metrics_port, service="worker feedback")
     stop = threading.Event()
     with ExitStack() as stack:
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))

@@ -3,7 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -28,6 +29,8 @@ from store.feedback import Feedback
 log = structlog.get_logger("coilflow.feedback")
 
 _POLL_MS = 200  # no longer than this until a stop or a retry is noticed
+_LOOK_EVERY_S = 5.0  # at the end of the topic
+_LOOK_TIMEOUT_MS = 2000
 _FATES = {"accepted": "applied", "repeated": "duplicate", "refused": "dead"}
 
 
@@ -53,6 +56,8 @@ class FeedbackSession:
         self._untold: dict[TopicPartition, int] = {}  # how far it got, where Kafka does not know yet
         self._failures = 0
         self._retry_at_s = 0.0
+        self._next_look_s = 0.0
+        self._shown: set[int] = set()  # partitions whose lag is shown
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set.
@@ -70,7 +75,9 @@ class FeedbackSession:
             self._consumer.subscribe([self._topic])
             while not stop.is_set():
                 self._turn()
+                self._look_at_the_end()
         finally:
+            self._show_lag({})
             self._consumer.close(autocommit=False)
 
     def _turn(self) -> None:
@@ -114,6 +121,28 @@ class FeedbackSession:
         self._database.close()
         metrics.COMMIT_FAILURES.labels("database").inc()
         log.warning("waiting", error=str(error), remedy=error.remedy, again_in_s=round(wait_s, 1))
+
+    def _look_at_the_end(self) -> None:
+        if time.monotonic() < self._next_look_s:
+            return
+        self._next_look_s = time.monotonic() + _LOOK_EVERY_S
+        places = list(self._consumer.assignment())
+        held = Counter(read.place for read in self._unstored)
+        try:
+            ends = self._consumer.end_offsets(places, timeout_ms=_LOOK_TIMEOUT_MS) if places else {}
+            lag = {p.partition: max(0, end - self._consumer.position(p)) + held[p] for p, end in ends.items()}
+        except KafkaError as error:
+            log.warning("broker is away", error=repr(error))
+            return
+        self._show_lag(lag)
+
+    def _show_lag(self, lag: Mapping[int, int]) -> None:
+        """Show how much each partition has that is not stored; nothing of those that another worker has now."""
+        for gone in self._shown - lag.keys():
+            metrics.forget_partition(self._topic, gone)
+        for number, messages in lag.items():
+            metrics.LAG_MESSAGES.labels(self._topic, str(number)).set(messages)
+        self._shown = set(lag)
 
     def _commit(self) -> None:
         """Tell Kafka how far it got; where it does not hear of it, as in a rebalance, it is told again.

@@ -20,7 +20,7 @@ UNACCOUNTED_COILS = Gauge(
 )
 VERDICT_SECONDS = Histogram(
     "coilflow_verdict_seconds",
-    "From the broker's time of a coil's last message to the commit of its verdict, s",
+    "From the time of a coil's last message, by the broker's clock or the inbox's, to the commit of its verdict, s",
     buckets=SECONDS,
 )
 STEP_SECONDS = Histogram("coilflow_step_seconds", "One batch through a step, s", ("step",), buckets=SECONDS)

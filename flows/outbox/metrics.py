@@ -23,8 +23,10 @@ def labels(destination: str) -> tuple[str, str]:
 
 
 def show_backlog(found: Mapping[str, Backlog], known: frozenset[str]) -> None:
-    """Show what waits in the whole database; a known destination for which nothing waits shows 0."""
+    """Show what waits in the whole database; a destination known, or shown before, for which nothing waits shows 0."""
     by_labels: dict[tuple[str, str], list[Backlog]] = {labels(destination): [] for destination in known}
+    for before in [sample.labels for family in WAITING.collect() for sample in family.samples]:
+        by_labels.setdefault((before[_DESTINATION[0]], before[_DESTINATION[1]]), [])
     for destination, one in found.items():
         by_labels.setdefault(labels(destination), []).append(one)
     for label, backlogs in by_labels.items():

@@ -1,0 +1,1 @@
+"""What services show, and what is made of it."""
