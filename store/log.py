@@ -233,10 +233,11 @@ def stored_coil(row: DictRow) -> StoredCoil:
 def _warning_rows(warning: CoilWarningEvent, destinations: Sequence[str]) -> list[dict[str, Any]]:
     key = outbox_key(warning.data.plant, warning.data.coil_id)
     payload = warning.model_dump(mode="json", exclude_none=True)
+    # MQTT has the plant's own payload, which knows verdicts only; a warning that goes nowhere is kept all the same.
+    names: list[str | None] = [name for name in dict.fromkeys(destinations) if not name.startswith("mqtt:")]
     return [
         {"event_id": warning.id, "destination": name, "key": key, "slot": slot_of(key), "payload": payload}
-        for name in dict.fromkeys(destinations)
-        if not name.startswith("mqtt:")  # the plant's own payload there knows verdicts only
+        for name in names or [None]
     ]
 
 
