@@ -101,12 +101,12 @@ def _given(request: Request) -> dict[str, Any]:
         "caller": getattr(request.state, "caller", None),
         "csrf_token": csrf_token_of(request),
         "path": request.url.path,
-        "here": _here(request),
+        "here": here_of(request),
         "theme": theme if theme in THEMES else None,
     }
 
 
-def _here(request: Request) -> str:
+def here_of(request: Request) -> str:
     """The address as it was asked for, to come back to; the line after a write."""
     if request.method != "GET":
         return "/"
