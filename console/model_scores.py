@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.scores import ALL, Figure
+from store.connection import Connection
+from store.registered import ensemble
 from store.scores import ModelScore
 from store.training import spellings
 
@@ -22,6 +24,24 @@ def score_of(version: str, scores: Sequence[ModelScore]) -> ModelScore | None:
         if one.subject.kind == "ensemble" and one.subject.version in named and one.slice == ALL and one.score.evaluated
     ]
     return max(own, key=lambda one: (one.subject.role == "champion", one.score.evaluated), default=None)
+
+
+def scores_of_version(connection: Connection, version: str, scored: Sequence[ModelScore]) -> tuple[ModelScore, ...]:
+    """Scores of an ensemble, as verdicts may spell it, and of its members; else of whatever has that version.
+
+    Args:
+        connection: on a database of this version.
+        version: of an ensemble or a model.
+        scored: to choose from.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    one = ensemble(connection, version)
+    if one is None:
+        return tuple(each for each in scored if each.subject.version == version)
+    whose = {("", spelt) for spelt in spellings(version)} | {(member.model, member.version) for member in one.members}
+    return tuple(each for each in scored if (each.subject.model, each.subject.version) in whose)
 
 
 def score_object(one: ModelScore | None) -> dict[str, Any] | None:

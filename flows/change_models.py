@@ -117,7 +117,8 @@ def way_back(
     """Find the latest champion before that passes a trial here.
 
     Returns:
-        Its version, None where the registry is to say why there is none; and the actor, who says which were passed over.
+        Its version, None where the registry is to say why there is none; and the actor, whose reason names those that
+        were passed over.
 
     Raises:
         BundleError: none passes, or not the one that `to` names.

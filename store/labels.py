@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg.rows import DictRow
 
@@ -64,6 +65,15 @@ class Asked:
     revision: str | None  # None: its coil has no verdict yet
     reasons: tuple[str, ...]  # as `code: detail`
     decided_at: datetime | None
+
+
+class QueuePlace(NamedTuple):
+    """Where in the review queue a coil stands: its sort key."""
+
+    why: str | None
+    decided_at: datetime | None
+    plant: str | None
+    coil_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +152,8 @@ def review_queue(
     plant: str | None = None,
     since: datetime | None = None,
     operator: str | None = None,
+    why: str | None = None,
+    after: QueuePlace | None = None,
     most: int | None = None,
 ) -> tuple[Asked, ...]:
     """Coils that a person is asked to look at, disputes first, then by age; never what anybody said of them.
@@ -151,12 +163,25 @@ def review_queue(
         plant: only of this one.
         since: only those decided since then.
         operator: without those of which this voice has spoken already.
+        why: only those that are there for it.
+        after: only those behind this place.
         most: no more.
 
     Raises:
         StoreError: the database refused.
     """
-    parameters = {"plant": plant, "since": since, "operator": operator, "most": most}
+    place = after or QueuePlace(None, None, None, None)
+    parameters = {
+        "plant": plant,
+        "since": since,
+        "operator": operator,
+        "why": why,
+        "after_why": place.why,
+        "after_at": place.decided_at,
+        "after_plant": place.plant,
+        "after_coil": place.coil_id,
+        "most": most,
+    }
     with store_errors("read the review queue"):
         rows = connection.execute(query("review_queue"), parameters)
         return tuple(

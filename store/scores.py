@@ -69,10 +69,11 @@ class ModelScore:
     window_from: datetime
     assessed: Assessed  # as of the last look; nothing in a slice
     score: Score
+    score_id: int | None = None  # in the history
 
     @classmethod
     def from_row(cls, row: DictRow) -> "ModelScore":
-        """Read a row of query `newest_scores`."""
+        """Read a row of query `newest_scores` or `score_history`."""
         plain, weighted = row["plain"], row["weighted"]
         return cls(
             subject=Subject(kind=row["kind"], model=row["model"], version=row["version"], role=row["role"]),
@@ -87,6 +88,7 @@ class ModelScore:
                 undecided=_figure(plain["undecided"]),
                 weighted=None if weighted is None else _weighted(weighted),
             ),
+            score_id=row.get("score_id"),
         )
 
 
@@ -149,7 +151,12 @@ def latest_scores(connection: Connection) -> tuple[ModelScore, ...]:
 
 
 def score_history(
-    connection: Connection, slice_kind: SliceKind, subjects: Collection[Subject], *, most: int
+    connection: Connection,
+    slice_kind: SliceKind,
+    subjects: Collection[Subject],
+    *,
+    most: int,
+    before: tuple[datetime, int] | None = None,
 ) -> tuple[ModelScore, ...]:
     """Scores as they changed, the newest first, in whichever role.
 
@@ -158,12 +165,14 @@ def score_history(
         slice_kind: only of slices of that kind.
         subjects: only of these.
         most: no more.
+        before: only older ones than that of this time and number.
 
     Raises:
         StoreError: the database refused.
     """
     named = [f"{one.model} {one.version}" for one in subjects]
-    values = {"slice_kind": slice_kind, "subjects": named, "most": most}
+    at, number = before or (None, None)
+    values = {"slice_kind": slice_kind, "subjects": named, "most": most, "before_at": at, "before_id": number}
     with store_errors("read how the scores changed"):
         return tuple(ModelScore.from_row(row) for row in connection.execute(query("score_history"), values))
 

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from console.database import command_database
+from console.model_scores import scores_of_version
 from console.options import JsonOption
 from console.output import out, print_json
 from console.score_tables import drift_row, drift_table, score_row, scores_table
@@ -18,10 +19,9 @@ from schemas.errors import UsageError
 from schemas.settings import Settings, load_settings
 from store.connection import Connection
 from store.drift import DriftCheck, latest_drift_checks
-from store.registered import champion_of, ensemble, serving
+from store.registered import champion_of, serving
 from store.registry_steps import known_ensemble
-from store.scores import ModelScore, latest_scores, score_history
-from store.training import spellings
+from store.scores import latest_scores, score_history
 from store.waits import limit_waits
 
 _MOST = 100
@@ -48,7 +48,7 @@ def scores(
         limit_waits(connection)
         newest = latest_scores(connection)
         if version is not None:
-            newest = _of(connection, version, newest)
+            newest = scores_of_version(connection, version, newest)
         if history:
             found = score_history(connection, part, {one.subject for one in newest}, most=most)
         else:
@@ -95,15 +95,6 @@ def drift(
     if html is not None and not as_json:
         out.print(Text(f"the latest coils beside those before them: {html}"), soft_wrap=True)
     return 0 if found or html is not None else 1
-
-
-def _of(connection: Connection, version: str, scored: tuple[ModelScore, ...]) -> tuple[ModelScore, ...]:
-    """Scores of an ensemble, as verdicts may spell it, and of its members; else of whatever has that version."""
-    one = ensemble(connection, version)
-    if one is None:
-        return tuple(each for each in scored if each.subject.version == version)
-    whose = {("", spelt) for spelt in spellings(version)} | {(member.model, member.version) for member in one.members}
-    return tuple(each for each in scored if (each.subject.model, each.subject.version) in whose)
 
 
 def _write_page(

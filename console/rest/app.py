@@ -1,23 +1,76 @@
-"""The REST application."""
+"""The application: REST and the page, behind its guards."""
 
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
-from console.rest import coils, events, explanations, health, schedule
+from console.rest import (
+    audits,
+    coils,
+    deadletters,
+    docs,
+    events,
+    explanations,
+    feedback,
+    health,
+    model_changes,
+    models,
+    reviews,
+    schedule,
+)
+from console.rest.guards import bounded, known_names_only, own_pages_only, secured
+from console.rest.names import keep_slashes
+from console.rest.openapi import describe
 from console.rest.problems import add_problems
+from console.rest.rates import Rates
 from console.rest.service import Service
+from console.web.sign_in import add_sign_in
+from console.web.site import add_site
+
+
+class _Console(FastAPI):
+    """Whose every answer is secured, that to an error nobody expected too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's, secured."""
+        return secured(super().build_middleware_stack())
 
 
 def create_app(service: Service) -> FastAPI:
     """Build the application around a running service."""
-    app = FastAPI(
+    app = _Console(
         title="coilflow",
         version=version("coilflow"),
         description="Events of galvanized coils in, verdicts out; errors are RFC 9457 problem details.",
+        docs_url=None,  # see console/rest/docs.py
+        redoc_url=None,
+        openapi_url=None,
     )
-    app.state.service = service
+    settings = service.settings.console
+    app.state.service, app.state.rates = service, Rates(settings)
+    app.add_middleware(keep_slashes)
+    app.add_middleware(bounded, body_s=settings.body_s)
+    app.add_middleware(own_pages_only)
+    app.add_middleware(known_names_only, names=settings.hosts)
     add_problems(app)
-    for router in (events.router, explanations.router, coils.router, schedule.router, health.router):
-        app.include_router(router)
+    for part in (
+        events,
+        explanations,
+        feedback,
+        coils,
+        reviews,
+        models,
+        model_changes,
+        schedule,
+        deadletters,
+        audits,
+        health,
+        docs,
+    ):
+        app.include_router(part.router)
+    add_sign_in(app)
+    add_site(app)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI's manual extends it
     return app

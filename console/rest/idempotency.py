@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a write that a client sends again is done once and answered alike.
 
-Source: draft-ietf-httpapi-idempotency-key-header-07. What is refused has changed nothing, so it is not kept: a repeat is
-looked at anew.
+Source: draft-ietf-httpapi-idempotency-key-header-07. What is refused has changed nothing, so it is not kept: a repeat
+is looked at anew.
 """
 
 import hashlib

@@ -12,6 +12,7 @@ from schemas.coils import CoilKey
 from store.connection import utf8_fault
 
 REST, PAGE = "/api/v1/coils/", "/coils/"
+_PLACES = (REST, PAGE, "/api/v1/reviews/", "/api/v1/audits/coils/")  # below which a plant and a coil are named
 
 
 def coil_path(key: CoilKey, *, under: str = REST) -> str:
@@ -22,12 +23,12 @@ def coil_path(key: CoilKey, *, under: str = REST) -> str:
 def keep_slashes(app: ASGIApp) -> ASGIApp:
     """Let a slash that was sent as %2F stay within its segment where coils are named.
 
-    Servers decode the path before it is routed. Below both places of coils, `/` and `%` of a segment are left encoded,
+    Servers decode the path before it is routed. Where coils are named, `/` and `%` of a segment are left encoded,
     so that `{plant}/{coil_id}/matrix` matches three segments whatever the names hold; `NamedCoil` decodes them.
     """
 
     async def kept(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith((REST, PAGE)) and "raw_path" in scope:
+        if scope["type"] == "http" and scope["path"].startswith(_PLACES) and "raw_path" in scope:
             segments = scope["raw_path"].decode("ascii", "replace").split("/")
             path = "/".join(unquote(segment).replace("%", "%25").replace("/", "%2F") for segment in segments)
             scope = {**scope, "path": path}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,7 @@ from schemas.errors import CoilflowError, NotFoundError, RegistryError, StoreUna
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+Answers = dict[int | str, dict[str, Any]]  # what an operation may answer besides, by status
 _REFUSALS = {
     NotFoundError: HTTPStatus.NOT_FOUND,
     RegistryError: HTTPStatus.CONFLICT,
@@ -20,16 +22,18 @@ _REFUSALS = {
 }
 
 
-class ProblemError(Exception):
-    """Ends a request with a problem."""
+class ProblemError(HTTPException):
+    """Ends a request with a problem, whoever was reading it."""
 
     def __init__(
         self, status: HTTPStatus, detail: str, *, remedy: str, headers: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail, headers)
         self.status = status
         self.remedy = remedy
-        self.headers = headers
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 def problem(
@@ -50,7 +54,7 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     def _problem(_: Request, error: ProblemError) -> JSONResponse:
-        return problem(error.status, str(error), remedy=error.remedy, headers=dict(error.headers))
+        return problem(error.status, str(error), remedy=error.remedy, headers=dict(error.headers or {}))
 
     @app.exception_handler(StoreUnavailableError)
     def _unavailable(_: Request, error: StoreUnavailableError) -> JSONResponse:
@@ -61,6 +65,11 @@ def add_problems(app: FastAPI) -> None:
     def _failed(_: Request, error: CoilflowError) -> JSONResponse:
         found = (status for kind, status in _REFUSALS.items() if isinstance(error, kind))
         return problem(next(found, HTTPStatus.INTERNAL_SERVER_ERROR), str(error), remedy=error.remedy)
+
+    @app.exception_handler(Exception)
+    def _unexpected(_: Request, __: Exception) -> JSONResponse:  # the server logs it with its trace
+        remedy = "send it again; if it fails again, the console's log says why"
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something unexpected went wrong", remedy=remedy)
 
     @app.exception_handler(HTTPException)
     def _http(_: Request, error: HTTPException) -> JSONResponse:

@@ -1,11 +1,14 @@
 """What the endpoints work with: the pool, the settings, and the judge in the background."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import Request
 
+from console.rest.readiness import Readiness, readiness_of
 from flows.inbox import InboxJudge
 from flows.served import Current
 from processors.decode import Decoder
@@ -24,6 +27,8 @@ class Service:
     decode: Decoder
     judge: InboxJudge
     current: Current  # what serves, for what is drawn of coils
+    readiness: Readiness
+    trials: threading.Semaphore = field(default_factory=partial(threading.BoundedSemaphore, 1))  # of ensembles
 
 
 @contextmanager
@@ -47,7 +52,14 @@ def running_service(
         judge = InboxJudge(dsn, current, settings, decode=decode)
         judge.start()
         try:
-            yield Service(pool=pool, settings=settings, decode=decode, judge=judge, current=current)
+            yield Service(
+                pool=pool,
+                settings=settings,
+                decode=decode,
+                judge=judge,
+                current=current,
+                readiness=readiness_of(pool, settings),
+            )
         finally:
             judge.stop()
 

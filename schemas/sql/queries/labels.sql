@@ -69,7 +69,12 @@ where (%(plant)s::text is null or plant = %(plant)s)
       select from coilflow.valid_feedback as f
       where f.plant = q.plant and f.coil_id = q.coil_id and f.voice = %(operator)s
   ))
-order by why <> 'disputed', decided_at nulls last, plant, coil_id
+  and (%(why)s::text is null or why = %(why)s)
+  and (%(after_why)s::text is null or
+      (why <> 'disputed', coalesce(decided_at, 'infinity'), plant, coil_id, why)
+      > (%(after_why)s <> 'disputed', coalesce(%(after_at)s::timestamptz, 'infinity'), %(after_plant)s, %(after_coil)s, %(after_why)s)
+  )
+order by why <> 'disputed', decided_at nulls last, plant, coil_id, why
 limit %(most)s;
 
 -- name: labelled_by_one

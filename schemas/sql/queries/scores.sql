@@ -124,9 +124,12 @@ where score_id in (
 -- Scores of some subjects, as `MODEL VERSION`, as they changed, the newest first.
 select
     kind, model, version, role, slice_kind, slice, computed_at, window_from, assessed, assessed_from, assessed_to,
-    tp, fp, fn, tn, plain, weighted
+    tp, fp, fn, tn, plain, weighted, score_id
 from coilflow.model_scores
 where slice_kind = %(slice_kind)s and model || ' ' || version = any(%(subjects)s)
+  and (
+      %(before_id)s::bigint is null or (computed_at, score_id) < (%(before_at)s::timestamptz, %(before_id)s::bigint)
+  )
 order by computed_at desc, score_id desc
 limit %(most)s;
 

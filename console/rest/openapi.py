@@ -1,0 +1,80 @@
+"""The OpenAPI document: every answer that an operation can give, errors as problem details."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from console.rest.problems import MEDIA_TYPE
+
+_PROBLEM = {
+    "title": "Problem",
+    "description": "RFC 9457 problem details.",
+    "type": "object",
+    "required": ["title", "status", "detail"],
+    "properties": {
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "what was wrong, in a sentence"},
+        "remedy": {"type": "string", "description": "what to do"},
+    },
+}
+_FIRST_ERROR = 400
+_ANYWHERE = {
+    HTTPStatus.TOO_MANY_REQUESTS: "too often: wait for `Retry-After`",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the database is away or busy: send it again after `Retry-After`",
+}
+_NAMED = {HTTPStatus.NOT_FOUND: "there is nothing of that name"}
+_BEHIND_A_KEY = {
+    HTTPStatus.UNAUTHORIZED: "nobody is known by what was sent",
+    HTTPStatus.FORBIDDEN: "it is not the caller's to do",
+}
+_WITH_BODY = {
+    HTTPStatus.BAD_REQUEST: "the body cannot be read",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too large",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "the request breaks the contract",
+}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The document of an application, made once."""
+    if app.openapi_schema is None:
+        app.openapi_schema = _document(app)
+    return app.openapi_schema
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    found = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+    )
+    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas["Problem"] = _PROBLEM
+    for path, operations in found["paths"].items():
+        for operation in operations.values():
+            _complete(operation, named="{" in path)
+    return found
+
+
+def _complete(operation: dict[str, Any], *, named: bool) -> None:
+    answers = operation["responses"]
+    common = dict(_ANYWHERE)
+    if named:
+        common |= _NAMED
+    if "security" in operation:
+        common |= _BEHIND_A_KEY
+    if "requestBody" in operation:
+        common |= _WITH_BODY
+    for status, said in common.items():
+        answers.setdefault(str(status.value), {"description": said})
+    for status, answer in answers.items():
+        if status.isdecimal() and int(status) >= _FIRST_ERROR:
+            content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            if "HTTPValidationError" in str(answer.get("content", "")):
+                answer["description"] = _WITH_BODY[HTTPStatus.UNPROCESSABLE_ENTITY]
+            answer["content"] = content
