@@ -6,6 +6,7 @@ from typing import Any
 
 from console.audit_coil import from_tables, origin_facts
 from console.markdown import code, facts, heading, plain, said, table
+from console.metric_rows import metric_rows
 from schemas.audit_model import AuditedMember, ModelReport
 
 _RATES = ("agreement", "recall", "false_alarms", "precision", "calibration_error")
@@ -133,17 +134,7 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[str]:
     if not metrics:
         yield said("Its manifest tells none.")
         return
-    bounds = metrics.get("ci95") if isinstance(metrics.get("ci95"), Mapping) else {}
-    rows = []
-    for name, value in metrics.items():
-        if name == "ci95":
-            continue
-        own = (
-            value
-            if isinstance(value, Mapping) and "value" in value
-            else {"value": value, "ci95": (bounds or {}).get(name)}
-        )
-        rows.append([name.replace("_", " "), _shown(own["value"]), _interval(own.get("ci95"))])
+    rows = [[row.name, _shown(row.value), _interval(row.ci95)] for row in metric_rows(metrics)]
     yield table(("metric", "value", "95% interval"), rows)
 
 
@@ -151,8 +142,8 @@ def _shown(value: object) -> object:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
-def _interval(ends: object) -> str:
-    return f"{ends[0]:.3f} to {ends[1]:.3f}" if isinstance(ends, list | tuple) and len(ends) == 2 else ""
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
 def _verification(report: ModelReport) -> Iterator[str]:

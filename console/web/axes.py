@@ -1,7 +1,6 @@
 """Where a value lies on an axis, and which ticks an axis has."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -80,25 +79,6 @@ def time_ticks(after: datetime, until: datetime, *, most: int = 7) -> tuple[Tick
     ]
     ticks = [Tick(value=at.timestamp(), text=_moment(at, step_s)) for at in clock]
     return tuple(tick for tick in ticks if first_s <= tick.value <= last_s)
-
-
-def spread(places: Sequence[float], *, least: float, lowest: float, highest: float) -> list[float]:
-    """Move places apart until each is `least` from the next, in their order and within bounds where there is room.
-
-    >>> spread([10, 11, 30], least=5, lowest=0, highest=40)
-    [10, 15, 30]
-    """
-    order = sorted(range(len(places)), key=lambda index: places[index])
-    moved = list(places)
-    below = lowest
-    for index in order:
-        moved[index] = max(moved[index], below)
-        below = moved[index] + least
-    above = highest
-    for index in reversed(order):
-        moved[index] = min(moved[index], above)
-        above = moved[index] - least
-    return moved
 
 
 def padded(after: datetime, until: datetime) -> tuple[datetime, datetime]:

@@ -1,13 +1,13 @@
 """Bars: counts by day, and how a quantity is distributed then and now; see `console.web.charts`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 
 from markupsafe import Markup
 
 from console.web.axes import Scale, said, value_ticks
-from console.web.chart_frame import BOTTOM, HEIGHT, LEFT, NAMES, TOP, WIDTH, column, empty, figure, levels, many
+from console.web.chart_frame import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, column, empty, figure, levels, many, swatch
 from console.web.svg import Attribute, tag
 
 
@@ -24,9 +24,9 @@ def day_bars(name: str, title: str, days: Sequence[tuple[date, Mapping[str, int]
         return empty(title, "There was none in this time.")
     ticks = value_ticks(0, max(sum(counts.values()) for _, counts in days), percent=False)
     up = Scale(low=0, high=ticks[-1].value, first=HEIGHT - BOTTOM, last=TOP)
-    step = (WIDTH - NAMES - LEFT) / len(days)
-    every = -(-len(days) // 10)
-    parts = [*levels(up, ticks, last=WIDTH - NAMES, named="number")]
+    step = (WIDTH - RIGHT - LEFT) / len(days)
+    every = -(-len(days) // 7)
+    parts = [*levels(up, ticks, last=WIDTH - RIGHT, named="number")]
     parts.append(_hatching(name))
     for place, (day, counts) in enumerate(days):
         x, base = LEFT + place * step, 0
@@ -44,10 +44,11 @@ def day_bars(name: str, title: str, days: Sequence[tuple[date, Mapping[str, int]
             parts.append(
                 tag("text", f"{day.day} {day:%b}", x=x + step / 2, y=HEIGHT - BOTTOM + 16, class_="tick middle")
             )
-    parts += _legend(name, kinds)
     rows = [(f"{day:%Y-%m-%d}", *(str(counts.get(kind, 0)) for kind in kinds)) for day, counts in days]
     total = ", ".join(f"{sum(counts.get(kind, 0) for _, counts in days)} {kind}" for kind in kinds)
-    return figure(name, title, f"{many(len(days), 'day')}: {total} in all", parts, ("day", *kinds), rows)
+    legend = [_kind(name, number, kind) for number, kind in enumerate(kinds)]
+    described = f"{many(len(days), 'day')}: {total} in all"
+    return figure(name, title, described, parts, ("day", *kinds), rows, legend=legend)
 
 
 def distribution_chart(
@@ -65,8 +66,8 @@ def distribution_chart(
     """
     ticks = value_ticks(0, max(*then, *now), percent=True, most=4)
     up = Scale(low=0, high=ticks[-1].value, first=HEIGHT - BOTTOM, last=TOP)
-    step = (WIDTH - NAMES - LEFT) / len(then)
-    parts = [*levels(up, ticks, last=WIDTH - NAMES, named="of coils")]
+    step = (WIDTH - RIGHT - LEFT) / len(then)
+    parts = [*levels(up, ticks, last=WIDTH - RIGHT, named="of coils")]
     bins = _bins(cuts)
     for place, (before, after) in enumerate(zip(then, now, strict=True)):
         x = LEFT + place * step
@@ -80,30 +81,28 @@ def distribution_chart(
     for place, cut in enumerate(cuts):
         x = LEFT + (place + 1) * step
         parts.append(tag("text", f"{cut:.3g}", x=x, y=HEIGHT - BOTTOM + 16, class_="tick middle"))
-    middle = (LEFT + WIDTH - NAMES) / 2
+    middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(tag("text", unit or "value", x=middle, y=HEIGHT - 6, class_="axis middle"))
-    x = WIDTH - NAMES + 14
-    parts.append(tag("rect", x=x, y=TOP, width=14, height=12, class_="then"))
-    parts.append(tag("text", "reference", x=x + 20, y=TOP + 10, class_="tick"))
-    parts.append(tag("rect", x=x, y=TOP + 20, width=14, height=12, class_="bar k0"))
-    parts.append(tag("text", "latest coils", x=x + 20, y=TOP + 30, class_="tick"))
+    legend = [
+        swatch(tag("rect", x=1, y=1, width=26, height=10, class_="then"), text="reference"),
+        swatch(tag("rect", x=0, y=0, width=28, height=12, class_="bar k0"), text="latest coils"),
+    ]
     rows = [
         (bins[place], said(before, percent=True), said(after, percent=True))
         for place, (before, after) in enumerate(zip(then, now, strict=True))
     ]
     description = f"{many(len(then), 'range')} of values; share of coils in each, then and now"
-    return figure(name, title, description, parts, (column("value", unit, percent=False), "then", "now"), rows)
+    return figure(
+        name, title, description, parts, (column("value", unit, percent=False), "then", "now"), rows, legend=legend
+    )
 
 
-def _legend(name: str, kinds: Sequence[str]) -> Iterator[Markup]:
-    x = WIDTH - NAMES + 14
-    for number, kind in enumerate(kinds):
-        y = TOP + 20 * number
-        box: dict[str, Attribute] = {"x": x, "y": y, "width": 14, "height": 12}
-        yield tag("rect", attributes=box, class_=f"bar k{number}")
-        if number == 1:
-            yield tag("rect", attributes={**box, "fill": f"url(#{name}-hatch)"}, class_="over")
-        yield tag("text", kind, x=x + 20, y=y + 10, class_="tick")
+def _kind(name: str, number: int, kind: str) -> Markup:
+    box: dict[str, Attribute] = {"width": 28, "height": 12}
+    parts = [tag("rect", attributes=box, class_=f"bar k{number}")]
+    if number == 1:
+        parts.append(tag("rect", attributes={**box, "fill": f"url(#{name}-hatch)"}, class_="over"))
+    return swatch(*parts, text=kind)
 
 
 def _hatching(name: str) -> Markup:

@@ -6,12 +6,11 @@ from datetime import datetime
 from markupsafe import Markup
 
 from console.web.axes import Scale, Tick
-from console.web.svg import tag
+from console.web.svg import Attribute, tag
 
-WIDTH, HEIGHT = 720.0, 250.0
-LEFT, TOP, BOTTOM = 56.0, 30.0, 40.0
+WIDTH, HEIGHT = 460.0, 230.0  # as wide as a third of a page, so that letters keep their size
+LEFT, RIGHT, TOP, BOTTOM = 50.0, 12.0, 32.0, 38.0
 NOTHING = Markup("")
-NAMES = 150.0  # right of the drawing, for names
 
 
 def levels(up: Scale, ticks: Sequence[Tick], *, last: float, named: str) -> Iterator[Markup]:
@@ -47,7 +46,7 @@ def figure(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
-    below: Markup = NOTHING,
+    legend: Sequence[Markup] = (),
     height: float = HEIGHT,
 ) -> Markup:
     """A drawing under its title, what is told below it, and its figures as a table."""
@@ -65,7 +64,14 @@ def figure(
         aria_labelledby=f"{name}-title {name}-desc",
     )
     details = tag("details", tag("summary", f"Figures of “{title}” as a table"), scrolled)
-    return tag("figure", tag("figcaption", title), drawing, below, details, class_="chart", id=name)
+    names = tag("ul", *(tag("li", one) for one in legend), class_="legend") if legend else NOTHING
+    return tag("figure", tag("figcaption", title), drawing, names, details, class_="chart", id=name)
+
+
+def swatch(*parts: Markup, text: str) -> Markup:
+    """An entry of a legend: a piece of the drawing, 28 by 12, and what it stands for."""
+    size: dict[str, Attribute] = {"viewBox": "0 0 28 12", "width": 28, "height": 12}
+    return Markup("{} {}").format(tag("svg", *parts, attributes=size, class_="swatch", aria_hidden="true"), text)
 
 
 def empty(title: str, sentence: str) -> Markup:

@@ -15,13 +15,13 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from console.web.axes import Scale, Tick, padded, said, spread, time_ticks, value_ticks
+from console.web.axes import Scale, Tick, padded, said, time_ticks, value_ticks
 from console.web.chart_frame import (
     BOTTOM,
     HEIGHT,
     LEFT,
-    NAMES,
     NOTHING,
+    RIGHT,
     TOP,
     WIDTH,
     column,
@@ -34,12 +34,13 @@ from console.web.chart_frame import (
     path,
     short,
     sign,
+    swatch,
 )
 from console.web.svg import tag
 from schemas.scores import Figure
 
 _ROW = 26.0  # of a dot plot
-_NAMES_OF_ROWS = 200.0
+_NAMES_OF_ROWS = 108.0
 _STYLES = 6  # of lines, in the style sheet
 _MARKED_POINTS = 40  # more points of a line bear no marks of their own
 
@@ -64,7 +65,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """Something that happened, told below the chart by its number."""
+    """Something that happened; the chart shows its number, `marks_list` what it was."""
 
     at: datetime
     said: str
@@ -121,18 +122,17 @@ def time_chart(
     ticks = value_ticks(
         min([*values, *(one.value for one in bounds)]), max([*values, *(one.value for one in bounds)]), percent=percent
     )
-    across = Scale(low=after.timestamp(), high=until.timestamp(), first=LEFT, last=WIDTH - NAMES)
+    across = Scale(low=after.timestamp(), high=until.timestamp(), first=LEFT, last=WIDTH - RIGHT)
     up = Scale(low=ticks[0].value, high=ticks[-1].value, first=HEIGHT - BOTTOM, last=TOP)
     parts = [*_axes(across, up, time_ticks(after, until), ticks, across_said="time", up_said=unit or "%")]
     for bound in bounds:
         y = up(bound.value)
         parts.append(tag("line", x1=LEFT, x2=across.last, y1=y, y2=y, class_="bound"))
-        parts.append(tag("text", bound.said, x=LEFT + 4, y=y - 4, class_="bound-said"))
+        parts.append(tag("text", bound.said, x=across.last, y=y - 4, class_="bound-said end"))
     shown = [mark for mark in marks if after <= mark.at <= until]
     parts += [part for number, mark in enumerate(shown, 1) for part in _flag(number, across(mark.at.timestamp()))]
     for number, line in enumerate(drawn):
         parts += _line(line, number % _STYLES, across, up, until)
-    parts += _line_names(drawn, across, up)
     description = f"{many(len(drawn), 'line')} from {day_of(after)} to {day_of(until)}; " + "; ".join(
         f"{line.name}: last {said(line.points[-1].value, percent=percent)}" for line in drawn
     )
@@ -148,7 +148,23 @@ def time_chart(
         for one in line.points
     ]
     columns = ("version or plant", "from", column("value", unit, percent=percent), "95 % from", "to")
-    return figure(name, title, description, parts, columns, rows, below=_told(shown))
+    return figure(
+        name,
+        title,
+        description,
+        parts,
+        columns,
+        rows,
+        legend=[_named(line, number % _STYLES) for number, line in enumerate(drawn)],
+    )
+
+
+def marks_list(marks: Sequence[Mark], *, after: datetime, until: datetime) -> Markup:
+    """What the numbers in charts of that time stand for; nothing where nothing happened."""
+    shown = [mark for mark in marks if after <= mark.at <= until]
+    if not shown:
+        return NOTHING
+    return tag("ol", *(tag("li", f"{minute(mark.at)}: {mark.said}") for mark in shown), class_="marks")
 
 
 def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: bool = True) -> Markup:
@@ -170,7 +186,7 @@ def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: b
     ends = [end for dot in known for one in (dot.figure, dot.beside) for end in _of(one) if end is not None]
     ticks = value_ticks(min(ends), max(ends), percent=percent)
     height = TOP + _ROW * len(known) + BOTTOM
-    across = Scale(low=ticks[0].value, high=ticks[-1].value, first=_NAMES_OF_ROWS, last=WIDTH - 110)
+    across = Scale(low=ticks[0].value, high=ticks[-1].value, first=_NAMES_OF_ROWS, last=WIDTH - 112)
     parts = []
     for tick in ticks:
         x = across(tick.value)
@@ -178,7 +194,9 @@ def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: b
         parts.append(tag("text", tick.text, x=x, y=height - BOTTOM + 16, class_="tick middle"))
     for row, dot in enumerate(known):
         y = TOP + _ROW * (row + 0.35)
-        parts.append(tag("text", short(dot.name, 30), x=_NAMES_OF_ROWS - 12, y=y + 4, class_="tick end"))
+        parts.append(
+            tag("text", short(dot.name, 15), tag("title", dot.name), x=_NAMES_OF_ROWS - 12, y=y + 4, class_="tick end")
+        )
         parts += _dot(dot.figure, across, y, "circle")
         if dot.beside is not None:
             parts += _dot(dot.beside, across, y + 9, "diamond")
@@ -233,14 +251,8 @@ def _line(line: Line, style: int, across: Scale, up: Scale, until: datetime) -> 
         yield sign(style, x, y)
 
 
-def _line_names(lines: Sequence[Line], across: Scale, up: Scale) -> Iterator[Markup]:
-    places = spread([up(line.points[-1].value) for line in lines], least=15, lowest=TOP, highest=HEIGHT - BOTTOM)
-    for number, (line, y) in enumerate(zip(lines, places, strict=True)):
-        style = number % _STYLES
-        x = across.last + 8
-        yield tag("line", x1=x, x2=x + 16, y1=y, y2=y, class_=f"line s{style}")
-        yield sign(style, x + 8, y)
-        yield tag("text", short(line.name, 19), tag("title", line.name), x=x + 22, y=y + 4, class_="name")
+def _named(line: Line, style: int) -> Markup:
+    return swatch(tag("line", x1=0, x2=28, y1=6, y2=6, class_=f"line s{style}"), sign(style, 14, 6), text=line.name)
 
 
 def _dot(given: Figure, across: Scale, y: float, shape: str) -> Iterator[Markup]:
@@ -262,9 +274,3 @@ def _of(given: Figure | None) -> tuple[float | None, float | None, float | None]
 
 def _told_of(value: float | None, *, percent: bool) -> str:
     return "" if value is None else said(value, percent=percent)
-
-
-def _told(marks: Sequence[Mark]) -> Markup:
-    if not marks:
-        return NOTHING
-    return tag("ol", *(tag("li", f"{minute(mark.at)}: {mark.said}") for mark in marks), class_="marks")

@@ -48,7 +48,7 @@ def score_charts(
 
     Args:
         course: scores over all coils, by subject in order of time.
-        changes: what was done meanwhile; retirements and registrations are not told, as promotions say them.
+        changes: what was done meanwhile.
         window: the time.
         policy: with the bounds.
         weighted: estimates of all of the line; else shares of the labelled coils.
@@ -59,7 +59,6 @@ def score_charts(
         "recall": Bound(value=policy.least_recall, said=f"at least {policy.least_recall:.0%}"),
         "false_alarms": Bound(value=policy.most_false_alarms, said=f"at most {policy.most_false_alarms:.0%}"),
     }
-    marks = [Mark(at=one.at, said=change_said(one)) for one in changes if one.change in TOLD]
     of = "all of the line" if weighted else "labelled coils"
     return tuple(
         time_chart(
@@ -69,11 +68,16 @@ def score_charts(
             after=window.after,
             until=window.until,
             percent=True,
-            marks=marks,
+            marks=change_marks(changes),
             bounds=[bounds[figure]],
         )
         for figure, title in FIGURES.items()
     )
+
+
+def change_marks(changes: Sequence[ModelChange]) -> list[Mark]:
+    """Changes as marks on an axis; retirements and registrations are not told, as promotions say them."""
+    return [Mark(at=one.at, said=change_said(one)) for one in changes if one.change in TOLD]
 
 
 def slice_charts(scores: Sequence[ModelScore]) -> tuple[Markup, ...]:
