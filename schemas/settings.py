@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from schemas.combine import Combine, PlainCombine
+from schemas.console_settings import ConsoleSettings
 from schemas.errors import UsageError
 from schemas.loop_settings import (
     AlarmSettings,
@@ -27,7 +28,7 @@ from schemas.loop_settings import (
     ScheduleSettings,
     ScoreSettings,
 )
-from schemas.stream_settings import KafkaSettings, MqttSettings, StreamSettings, Webhook
+from schemas.stream_settings import KafkaSettings, MqttSettings, StreamSettings, TracingSettings, Webhook
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Destination = Annotated[str, Field(pattern=r"^(kafka|mqtt|mqtt-event|webhook):.+$")]  # see docs/announcements.md
@@ -73,9 +74,11 @@ class Settings(BaseSettings):
     promotion: PromotionSettings = PromotionSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     alarms: AlarmSettings = AlarmSettings()
+    console: ConsoleSettings = ConsoleSettings()
     webhooks: dict[str, Webhook] = {}  # by the name that a destination "webhook:NAME" gives
     plant_dsn: SecretStr | None = None  # PostgreSQL with the plant's own tables, for `assesscoil` and `opfeedback`
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None  # Prometheus endpoint of a service; None: none
+    tracing: TracingSettings = TracingSettings()
     tolerance_profiles: dict[str, ToleranceProfile] = {"default": ToleranceProfile()}
     customer_profiles: dict[str, str] = {}  # customer -> tolerance profile
 

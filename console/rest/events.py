@@ -22,7 +22,6 @@ from store.pool import borrowed
 
 log = structlog.get_logger("coilflow.console")
 
-LARGEST_BODY_BYTES = 8 * 1024 * 1024
 MOST_EVENTS = 5_000
 BATCH = "application/cloudevents-batch+json"
 _PATH = "/api/v1/events"
@@ -44,7 +43,7 @@ router = APIRouter()
 )
 async def post_events(request: Request, _: SendsEvents) -> JSONResponse:
     """Take coil.started, coil.chunk, coil.ended and operator.feedback events in; an event sent twice counts once."""
-    body = await _body(request)
+    body = await request.body()
     return await run_in_threadpool(_take_in, service_of(request), body, request)
 
 
@@ -77,21 +76,6 @@ def _take_in(service: Service, body: bytes, request: Request) -> JSONResponse:
         status_code=HTTPStatus.ACCEPTED,
         headers={"Location": places[0]} if places else None,
     )
-
-
-async def _body(request: Request) -> bytes:
-    """The body, read no further than its limit."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST_BODY_BYTES:
-            raise ProblemError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the body is larger than {LARGEST_BODY_BYTES // 2**20} MiB",
-                remedy="send fewer events at once",
-            )
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _messages(body: bytes, request: Request) -> tuple[Message, ...] | str:

@@ -1,25 +1,25 @@
 """A console in this process, on a port and a database of its own, with a scorer that needs no model."""
 
-import socket
-import threading
 from collections.abc import Iterator
 
 import httpx
 import pytest
-import uvicorn
 
-from console.rest.app import create_app
 from console.rest.service import Service, running_service
 from flows.served import always
 from processors.decode import decode_message
 from schemas.access import Scope
+from schemas.console_settings import ConsoleSettings
 from schemas.settings import Settings
 from schemas.stream_settings import StreamSettings
 from tests.flows.judging import MeanScorer
-from tests.rest.given import bearer
-from tests.waiting import wait_until
+from tests.rest.given import bearer, served
 
-SETTINGS = Settings(stream=StreamSettings(settle_s=0.05), destinations=("kafka:coil.verdicts",))
+SETTINGS = Settings(
+    stream=StreamSettings(settle_s=0.05),
+    destinations=("kafka:coil.verdicts",),
+    console=ConsoleSettings(requests_a_minute=1_000_000, event_requests_a_minute=1_000_000),
+)
 
 
 @pytest.fixture
@@ -34,15 +34,8 @@ def service(database: str) -> Iterator[Service]:
 @pytest.fixture
 def client(service: Service, database: str) -> Iterator[httpx.Client]:
     """Speaks to the console, with a key that may do everything."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            wait_until(lambda: server.started)
-            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            with httpx.Client(base_url=address, headers=bearer(database, *Scope), timeout=30) as opened:
-                yield opened
-        finally:
-            server.should_exit = True
-            thread.join()
+    with (
+        served(service) as address,
+        httpx.Client(base_url=address, headers=bearer(database, *Scope), timeout=30) as opened,
+    ):
+        yield opened

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from console.rest.events import LARGEST_BODY_BYTES
+from console.rest.guards import LARGEST_EVENTS_BYTES
 from console.rest.service import Service, running_service
 from flows.served import always
 from processors.decode import decode_message
@@ -195,7 +195,7 @@ def test_what_is_neither_structured_nor_binary_is_told_what_to_send(client: http
 
 
 def test_a_body_over_the_limit_is_not_read_to_its_end(client: httpx.Client, connection: Connection) -> None:
-    answer = client.post("/api/v1/events", content=b" " * (LARGEST_BODY_BYTES + 1), headers=BATCH)
+    answer = client.post("/api/v1/events", content=b" " * (LARGEST_EVENTS_BYTES + 1), headers=BATCH)
     assert answer.status_code == 413
     assert counts(connection).dead_letters == 0
 

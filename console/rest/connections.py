@@ -1,0 +1,77 @@
+"""How connections are served: one that brings no request is given up, and there are no more than the machine bears."""
+
+import asyncio
+from collections.abc import Sequence
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_HEAD_S = 10.0  # for the head of a request, from the connection or the last answer on
+_CONNECTIONS = 1000  # more are answered 503
+_GRACE_S = 10  # for requests in hand, once told to stop
+
+
+def server_config(app: FastAPI, *, proxies: Sequence[str]) -> uvicorn.Config:
+    """How uvicorn serves the console.
+
+    Args:
+        app: the console.
+        proxies: addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    """
+    return uvicorn.Config(
+        app,
+        http=ImpatientProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+class ImpatientProtocol(H11Protocol):
+    """uvicorn's, which waits for the head of a request for ever."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait no longer once a request is being answered."""
+        super().data_received(data)
+        if self._is_answering():
+            self._wait_no_longer()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next head, or the rest of a body that was refused."""
+        super().on_response_complete()
+        if not self._is_answering():
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing to wait for."""
+        self._wait_no_longer()
+        super().connection_lost(exc)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait(self) -> None:
+        self._wait_no_longer()
+        self._late = self.loop.call_later(_HEAD_S, self._give_up)
+
+    def _wait_no_longer(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
