@@ -1,6 +1,7 @@
 """Every job there is, by name."""
 
 from scheduler.drifting import drift
+from scheduler.embedding import embed
 from scheduler.housekeeping import housekeeping
 from scheduler.jobs import Job, Jobs
 from scheduler.promotion import promote_successors
@@ -32,4 +33,5 @@ def registered_jobs(settings: Settings) -> Jobs:
         "review_draw": Job(run=review_draw, cron=schedule.review_draw),
         "housekeeping": Job(run=housekeeping, cron=schedule.housekeeping, most_seconds=3600.0),
         "alarm_watch": Job(run=alarm_watch, cron=schedule.alarm_watch, most_seconds=120.0),
+        "embed": Job(run=embed, cron=schedule.embed),
     }

@@ -92,6 +92,12 @@ def coil_balance(connection: Connection) -> tuple[Balance, ...]:
         return tuple(Balance(**row) for row in connection.execute(query("coil_balance")))
 
 
+def known_plants(connection: Connection) -> tuple[str, ...]:
+    """Plants whose coils were seen; raises StoreError."""
+    with store_errors("list the plants"):
+        return tuple(row["plant"] for row in connection.execute(query("known_plants")))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepLetters:
     """Dead letters that a step left, by what became of them."""

@@ -11,14 +11,16 @@ from console.rest.names import REST, NamedCoil, never_seen
 from console.rest.problems import ProblemError
 from console.rest.service import service_of
 from flows.explain import Explained, explain_decided
+from flows.similar import similar_coils
 from models.ensemble import Ensemble
 from schemas.coils import CoilKey
 from schemas.events import Name
-from schemas.explanations import CoilExplanation
+from schemas.explanations import CoilExplanation, SimilarCoils
 from store.inbox import coil_state
 from store.pool import borrowed
 
 PNG = "image/png"
+MOST_SIMILAR = 50
 
 router = APIRouter(tags=["coils"])
 
@@ -46,6 +48,27 @@ def get_explanation(
     if PNG not in accept:
         return found.said
     return Response(explanation_png(found.said, found.coil.matrix, found.coil.limits), media_type=PNG)
+
+
+@router.get(REST + "{plant}/{coil_id}/similar", summary="Which coils look alike", responses=_NONE)
+def get_similar(
+    request: Request, key: NamedCoil, _: Reads, limit: Annotated[int, Query(ge=1, le=MOST_SIMILAR)] = 6
+) -> SimilarCoils:
+    """Coils of the same plant and scale that look most like it, of the newest 100,000, with what became of them.
+
+    The job `embed` of the scheduler makes coils comparable within a minute of their verdict; `state` is `empty` before.
+    """
+    service = service_of(request)
+    limits = service.current().of(key.plant).champion.limits
+    with borrowed(service.pool) as connection:
+        found = similar_coils(connection, key, limit=limit, otherwise=limits)
+        if found is None and coil_state(connection, key) is None:
+            raise never_seen(key)
+    if found is None:
+        raise nothing_yet(f"coil {key.coil_id} has no verdict", "ask again once it is decided")
+    if isinstance(found, str):
+        raise nothing_yet(f"coil {key.coil_id} cannot be compared: {found}", "look at its verdict and its reasons")
+    return found
 
 
 def explained(request: Request, key: CoilKey, revision: str | None) -> Explained:

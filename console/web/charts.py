@@ -200,7 +200,7 @@ def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: b
         parts += _dot(dot.figure, across, y, "circle")
         if dot.beside is not None:
             parts += _dot(dot.beside, across, y + 9, "diamond")
-        told = " · ".join(filter(None, (_told_of(dot.figure.value, percent=percent), dot.note)))
+        told = " ".join(filter(None, (_told_of(dot.figure.value, percent=percent), dot.note)))
         parts.append(tag("text", told, x=WIDTH - 104, y=y + 4, class_="tick"))
     columns = (of, "labelled coils", "95 % from", "to", "all of the line", "95 % from", "to", "coils")
     rows = [
@@ -211,7 +211,14 @@ def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: b
         )
         for dot in known
     ]
-    return figure(name, title, f"{many(len(known), 'row')}, one for each {of}", parts, columns, rows, height=height)
+    legend = []
+    if any(dot.beside is not None for dot in known):
+        legend = [
+            swatch(tag("circle", cx=14, cy=6, r=4.2, class_="sign s0"), text="labelled coils"),
+            swatch(tag("path", d="M14 1L19 6L14 11L9 6Z", class_="hollow s1"), text="all of the line"),
+        ]
+    described = f"{many(len(known), 'row')}, one for each {of}"
+    return figure(name, title, described, parts, columns, rows, height=height, legend=legend)
 
 
 def _axes(

@@ -84,7 +84,7 @@ def slice_charts(scores: Sequence[ModelScore]) -> tuple[Markup, ...]:
     """Of one subject, each figure by band, by material and by plant; slices that nothing is known of are left out."""
     charts = []
     for kind, of in _SLICES:
-        own = [one for one in scores if one.slice.kind == kind]
+        own = sorted((one for one in scores if one.slice.kind == kind), key=lambda one: _place(one.slice.value))
         for figure, title in FIGURES.items():
             dots = [dot for one in own if (dot := _dot(one, figure)) is not None]
             if dots:
@@ -126,4 +126,10 @@ def _dot(one: ModelScore, figure: str) -> Dot | None:
     if plain is None:
         return None
     beside = figure_of(one.score, figure, weighted=True)
-    return Dot(name=one.slice.value, figure=plain, beside=beside, note=f"{one.score.evaluated} coils")
+    return Dot(name=one.slice.value, figure=plain, beside=beside, note=f"of {one.score.evaluated}")
+
+
+def _place(value: str) -> tuple[float, str]:
+    """Bands by their lower end, names by their letters."""
+    first = value.partition("–")[0]
+    return (float(first) if first.replace(".", "", 1).isdecimal() else 0.0, value)

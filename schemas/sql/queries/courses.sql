@@ -65,3 +65,14 @@ select
     digest, plant, limits_version, coils, nok, holdout_coils, holdout_nok, holdout_share, location, made_at, labels_until
 from coilflow.training_snapshots
 where digest = any(%(digests)s::text[]);
+
+-- name: known_plants
+-- The next plant by index each time, for coils are many and plants are few.
+with recursive plants as (
+    (select plant from coilflow.coils order by plant limit 1)
+    union all
+    select (select c.plant from coilflow.coils as c where c.plant > p.plant order by c.plant limit 1)
+    from plants as p
+    where p.plant is not null
+)
+select plant from plants where plant is not null order by plant;

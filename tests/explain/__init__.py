@@ -1,0 +1,1 @@
+"""Promises of explanations and of similar coils."""
