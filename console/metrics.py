@@ -1,8 +1,7 @@
 """What the console shows to Prometheus: its requests, by route and never by path, and its open event streams."""
 
 import time
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,37 +20,46 @@ REQUEST_SECONDS = Histogram(
 )
 EVENT_STREAMS = Gauge("coilflow_event_streams", "Clients that are told of verdicts and changes as they happen")
 
+_ROUTED = "coilflow.routed"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-class Measured:
-    """ASGI middleware that counts and times every answer; outermost, so that refusals are counted too."""
+def measured(app: ASGIApp) -> ASGIApp:
+    """The application, with every answer counted and timed; outermost, so that refusals are counted too."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await app(scope, receive, send)
             return
-        began_s = time.perf_counter()
+        began_s, found = time.perf_counter(), list[Scope]()
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                method, route = _method(scope), _route(scope)
+                method, route = _method(scope), _route(found)
                 REQUESTS.labels(method, route, str(message["status"])).inc()
                 REQUEST_SECONDS.labels(method, route).observe(time.perf_counter() - began_s)
             await send(message)
 
-        await self._app(scope, receive, sending)
+        await app({**scope, _ROUTED: found}, receive, sending)
+
+    return handle
 
 
-def _method(scope: MutableMapping[str, Any]) -> str:
+def routed(app: ASGIApp) -> ASGIApp:
+    """The application, telling `measured` of its route; innermost, for others may hand on a copy of the scope."""
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.get(_ROUTED, []).append(scope)
+        await app(scope, receive, send)
+
+    return handle
+
+
+def _method(scope: Scope) -> str:
     """A client may name any method: labels are bounded."""
     method = str(scope["method"])
     return method if method in _METHODS else "other"
 
 
-def _route(scope: MutableMapping[str, Any]) -> str:
-    return str(getattr(scope.get("route"), "path", "none"))
+def _route(found: Sequence[Scope]) -> str:
+    return str(getattr(found[-1].get("route") if found else None, "path", "none"))

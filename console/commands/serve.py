@@ -1,9 +1,10 @@
-"""`coilflow console`: REST for an MES without Kafka."""
+"""`coilflow console`: REST and the page."""
 
 import ipaddress
 import signal
 import socket
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -14,12 +15,13 @@ from flows.observe import configure_logging
 from flows.serving import following
 from schemas.errors import UsageError
 from schemas.settings import load_settings
+from store.connection import connect
 from store.embedded import embedded_postgres
 from store.migrations import migrate
+from store.sessions import link_for_engineer
 
 _CONNECTIONS = 8
 _WAIT_S = 2.0  # for a connection, before a client is told to come again
-_GRACE_S = 10  # for requests in hand, once told to stop
 
 
 def serve(
@@ -27,50 +29,69 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8321,
 ) -> int:
-    """Serve REST under /api/v1 until SIGTERM, and judge the coils that come by it."""
+    """Serve REST and the page until SIGTERM, and judge the coils that come by it."""
     import uvicorn  # noqa: PLC0415 - other commands start faster without
 
     from console.rest.app import create_app  # noqa: PLC0415
+    from console.rest.connections import server_config  # noqa: PLC0415
     from console.rest.service import running_service  # noqa: PLC0415
 
     settings = load_settings()
     configure_logging()
     with ExitStack() as stack:
         listening = stack.enter_context(_listening(host, port))
+        address = _address(listening, host)
+        err.print(f"coilflow console on {address}")
         if not _is_loopback(host):
-            err.print(
-                f"warning: {host} can be reached by others, and there is no authentication yet: keep it behind one"
-            )
+            err.print(f"warning: {host} can be reached by others, who can read along: put a proxy with TLS before it")
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))
         migrate(dsn)
+        if settings.database_dsn is None and _is_loopback(host):
+            err.print(f"sign in, once, within ten minutes: {one_time_link(dsn, address, 'local')}")
         current = stack.enter_context(following(dsn, settings, kind="inbox")).current
         service = stack.enter_context(
             running_service(
                 dsn, current, settings, decode=decoder_of(settings), connections=_CONNECTIONS, wait_s=_WAIT_S
             )
         )
-        config = uvicorn.Config(
-            create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
-        )
         for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops on them, and then raises them again
             signal.signal(number, lambda *_: None)
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(server_config(create_app(service), proxies=settings.console.proxies)).run(sockets=[listening])
     return 0
 
 
+def one_time_link(dsn: str, address: str, name: str) -> str:
+    """A link that signs an engineer of this machine in, once; who can make one may do all to the database anyway.
+
+    Args:
+        dsn: of a database of this version.
+        address: of the console.
+        name: of the engineer, who is made on first use.
+
+    Raises:
+        UsageError: somebody of that name has a password, or was disabled.
+        StoreError: the database cannot be reached, or refused.
+    """
+    with connect(dsn) as connection:
+        return f"{address}/sign-in?once={link_for_engineer(connection, name, now=datetime.now(UTC))}"
+
+
 def _listening(host: str, port: int) -> socket.socket:
-    """Take the port before anything is started; the address is printed for scripts that asked for a free one."""
+    """Take the port before anything is started."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family)
     except OSError as error:
         raise UsageError(
             f"{host} port {port} cannot be listened on: {error.strerror or error}",
             remedy="give another --port or --host, or stop what uses it",
         ) from error
-    name = f"[{host}]" if family is socket.AF_INET6 else host
-    err.print(f"coilflow console on http://{name}:{listening.getsockname()[1]}/docs")
-    return listening
+
+
+def _address(listening: socket.socket, host: str) -> str:
+    """For scripts that asked for a free port, and for people."""
+    name = f"[{host}]" if listening.family is socket.AF_INET6 else host
+    return f"http://{name}:{listening.getsockname()[1]}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from console.metrics import measured, routed
 from console.rest import (
     audits,
     coils,
@@ -15,10 +16,13 @@ from console.rest import (
     explanations,
     feedback,
     health,
+    matrices,
     model_changes,
     models,
+    pictures,
     reviews,
     schedule,
+    search,
 )
 from console.rest.guards import bounded, known_names_only, own_pages_only, secured
 from console.rest.names import keep_slashes
@@ -31,11 +35,11 @@ from console.web.site import add_site
 
 
 class _Console(FastAPI):
-    """Whose every answer is secured, that to an error nobody expected too."""
+    """Whose every answer is secured and counted, that to an error nobody expected too."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """FastAPI's, secured."""
-        return secured(super().build_middleware_stack())
+        """FastAPI's, secured and measured."""
+        return measured(secured(super().build_middleware_stack()))
 
 
 def create_app(service: Service) -> FastAPI:
@@ -50,6 +54,7 @@ def create_app(service: Service) -> FastAPI:
     )
     settings = service.settings.console
     app.state.service, app.state.rates = service, Rates(settings)
+    app.add_middleware(routed)
     app.add_middleware(keep_slashes)
     app.add_middleware(bounded, body_s=settings.body_s)
     app.add_middleware(own_pages_only)
@@ -59,7 +64,10 @@ def create_app(service: Service) -> FastAPI:
         events,
         explanations,
         feedback,
+        search,
         coils,
+        matrices,
+        pictures,
         reviews,
         models,
         model_changes,

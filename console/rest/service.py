@@ -11,6 +11,7 @@ from fastapi import Request
 from console.rest.readiness import Readiness, readiness_of
 from flows.inbox import InboxJudge
 from flows.served import Current
+from flows.tracing import Tracing, tracing_of
 from processors.decode import Decoder
 from schemas.settings import Settings
 from store.pool import Pool, connection_pool
@@ -28,6 +29,7 @@ class Service:
     judge: InboxJudge
     current: Current  # what serves, for what is drawn of coils
     readiness: Readiness
+    tracing: Tracing | None = None  # of coils; None: nobody asks
     trials: threading.Semaphore = field(default_factory=partial(threading.BoundedSemaphore, 1))  # of ensembles
 
 
@@ -48,8 +50,11 @@ def running_service(
     Raises:
         StoreError: the DSN cannot be read.
     """
-    with connection_pool(dsn, size=connections, wait_s=wait_s, application_name=_APPLICATION) as pool:
-        judge = InboxJudge(dsn, current, settings, decode=decode)
+    with (
+        connection_pool(dsn, size=connections, wait_s=wait_s, application_name=_APPLICATION) as pool,
+        tracing_of(settings, service="console") as tracing,
+    ):
+        judge = InboxJudge(dsn, current, settings, decode=decode, tracing=tracing)
         judge.start()
         try:
             yield Service(
@@ -59,6 +64,7 @@ def running_service(
                 judge=judge,
                 current=current,
                 readiness=readiness_of(pool, settings),
+                tracing=tracing,
             )
         finally:
             judge.stop()
