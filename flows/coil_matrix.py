@@ -36,6 +36,12 @@ class CoilMatrix:
         return values
 
     @property
+    def spread(self) -> Float32Array:
+        """Standard deviation inside each chunk, in the same unit."""
+        values: Float32Array = tensor_values(self.batch, "spread")[0]
+        return values
+
+    @property
     def band_g_m2(self) -> tuple[float, float] | None:
         """As ordered; None where no band was known."""
         low, high = self.batch.column("zn_min")[0].as_py(), self.batch.column("zn_max")[0].as_py()

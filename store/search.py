@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from psycopg.rows import DictRow
 
+from schemas.coils import CoilKey
 from schemas.events import CoilWarning
 from schemas.verdicts import Label
 from store.connection import Connection, store_errors
@@ -109,6 +110,17 @@ def list_coils(
     more = len(found) > most
     last = Place(page[-1]["at"], page[-1]["plant"], page[-1]["coil_id"]) if more else None
     return tuple(ListedCoil.from_row(row) for row in rows), last
+
+
+def early_warning_of(connection: Connection, key: CoilKey) -> CoilWarning | None:
+    """That a coil was out of its band before it ended; None where nobody was warned.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    with store_errors(f"look for a warning of coil {key.coil_id!r}"):
+        row = connection.execute(query("early_warning_of"), key._asdict()).fetchone()
+    return None if row is None else CoilWarning.model_validate(row["data"])
 
 
 def _statement(connection: Connection, wanted: Wanted, parameters: dict[str, Any]) -> str:

@@ -1,25 +1,31 @@
-"""`GET /api/v1/coils/{plant}/{coil_id}`: what became of a coil."""
+"""`GET /api/v1/coils/{plant}/{coil_id}` and `/verdict`: what became of a coil."""
 
 from datetime import datetime
 from http import HTTPStatus
 from typing import Literal
-from urllib.parse import unquote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from console.rest.access import Reads
+from console.rest.names import REST, NamedCoil, never_seen
+from console.rest.negotiation import is_known
 from console.rest.problems import ProblemError
 from console.rest.service import service_of
+from schemas.audit import CoilLabel, Order, Word
 from schemas.coils import CoilKey
-from schemas.events import CoilVerdict, verdict_data
+from schemas.events import CoilVerdict, CoilWarning, MemberSaid, verdict_data
+from schemas.verdicts import Label, Role
+from store.audit import coil_facts, feedback_on, label_on
+from store.connection import Connection
 from store.inbox import coil_state
+from store.page import verdicts_on
 from store.pool import borrowed
-from store.verdicts import verdict_of
+from store.search import early_warning_of
+from store.verdicts import StoredVerdict, verdict_of
 
-_PREFIX = "/api/v1/coils/"
-
-router = APIRouter()
+router = APIRouter(tags=["coils"])
 
 
 class DeadLetterAnswer(BaseModel):
@@ -34,6 +40,24 @@ class DeadLetterAnswer(BaseModel):
     created_at: datetime
 
 
+class PastVerdictAnswer(BaseModel):
+    """A verdict on one revision of the coil, of the champion or of a shadow beside it."""
+
+    revision: str
+    role: Role
+    label: Label
+    p_nok: float | None
+    threshold: float
+    ensemble_version: str
+    observed: float
+    reasons: tuple[str, ...]
+    review: tuple[str, ...]
+    supersedes: str | None
+    decided_at: datetime
+    stands: bool
+    members: tuple[MemberSaid, ...]
+
+
 class CoilAnswer(BaseModel):
     """What became of a coil so far."""
 
@@ -41,42 +65,85 @@ class CoilAnswer(BaseModel):
     coil_id: str
     state: Literal["open", "decided", "dead_lettered"]
     seen_at: datetime
-    verdict: CoilVerdict | None  # the one that stands, as its event carries it
+    order: Order | None  # the coil and what was ordered
+    verdict: CoilVerdict | None  # the one that stands, as its event carries it, with each member's vote
+    history: list[PastVerdictAnswer]  # every verdict, newest first
+    feedback: list[Word]  # every word, in the order in which they were said
+    label: CoilLabel | None  # what these words come to
+    early_warning: CoilWarning | None  # that it was out of band before it ended
     dead_letters: list[DeadLetterAnswer]  # newest first
 
 
 @router.get(
-    _PREFIX + "{plant}/{coil_id:path}",
+    REST + "{plant}/{coil_id}",
     summary="Look a coil up",
     responses={404: {"description": "the coil was never seen"}},
 )
-def get_coil(request: Request, plant: str, coil_id: str, _: Reads) -> CoilAnswer:
-    """State, verdict and dead letters of a coil; a slash within a name is sent as %2F."""
-    key = _key(request) or CoilKey(plant=plant, coil_id=coil_id)
+def get_coil(request: Request, key: NamedCoil, _: Reads) -> CoilAnswer:
+    """State, order, verdicts, words and dead letters of a coil; a slash within a name is sent as %2F."""
     with borrowed(service_of(request).pool) as connection:
-        found = coil_state(connection, key) if "\x00" not in key.plant + key.coil_id else None
+        found = coil_state(connection, key)
         if found is None:
-            raise ProblemError(
-                HTTPStatus.NOT_FOUND,
-                f"coil {key.coil_id} of plant {key.plant} was never seen",
-                remedy="check both names, or send its events first",
-            )
+            raise never_seen(key)
         verdict = verdict_of(connection, key)
-    return CoilAnswer.model_validate(
-        {
-            "plant": key.plant,
-            "coil_id": key.coil_id,
-            "state": found.state,
-            "seen_at": found.seen_at,
-            "verdict": verdict and verdict_data(verdict.verdict, decided_at=verdict.decided_at),
-            "dead_letters": list(found.dead_letters),
-        },
-        from_attributes=True,
+        return CoilAnswer.model_validate(
+            {
+                "plant": key.plant,
+                "coil_id": key.coil_id,
+                "state": found.state,
+                "seen_at": found.seen_at,
+                "order": coil_facts(connection, key),
+                "verdict": verdict and verdict_data(verdict.verdict, decided_at=verdict.decided_at),
+                "history": list(verdicts_on(connection, key)),
+                "feedback": list(feedback_on(connection, key)),
+                "label": label_on(connection, key),
+                "early_warning": early_warning_of(connection, key),
+                "dead_letters": list(found.dead_letters),
+            },
+            from_attributes=True,
+        )
+
+
+@router.get(
+    REST + "{plant}/{coil_id}/verdict",
+    summary="The verdict that stands",
+    response_model=CoilVerdict,
+    responses={
+        200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "changes with the verdict"}}},
+        304: {"description": "it is the verdict that If-None-Match names"},
+        404: {"description": "the coil was never seen, or has no verdict yet"},
+    },
+)
+def get_verdict(request: Request, key: NamedCoil, _: Reads) -> Response:
+    """The verdict as its event carries it; ask again with `If-None-Match` to hear of another one only."""
+    with borrowed(service_of(request).pool) as connection:
+        stands = standing(connection, key)
+    etag = f'"{stands.verdict.revision}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if is_known(request, etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    data = verdict_data(stands.verdict, decided_at=stands.decided_at)
+    return JSONResponse(data.model_dump(mode="json"), headers=headers)
+
+
+def standing(connection: Connection, key: CoilKey) -> StoredVerdict:
+    """The verdict that stands.
+
+    Raises:
+        ProblemError: 404: there is none.
+        StoreError: the database refused.
+    """
+    stands = verdict_of(connection, key)
+    if stands is None:
+        raise no_verdict(key) if coil_state(connection, key) else never_seen(key)
+    return stands
+
+
+def no_verdict(key: CoilKey, revision: str | None = None) -> ProblemError:
+    """The problem of a coil that is known, and has no such verdict."""
+    of = "" if revision is None else f" of revision {revision}"
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        f"coil {key.coil_id} of plant {key.plant} has no verdict{of}",
+        remedy="look the coil up: it says its state, what was refused of it, and its revisions",
     )
-
-
-def _key(request: Request) -> CoilKey | None:
-    """The two names as they were sent: the path that the router saw is decoded, and its slashes tell nothing."""
-    raw = request.scope.get("raw_path", b"").decode("ascii", "replace")
-    names = raw.partition(_PREFIX)[2].split("/")
-    return CoilKey(plant=unquote(names[0]), coil_id=unquote(names[1])) if len(names) == 2 else None

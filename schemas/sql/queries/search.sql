@@ -179,3 +179,6 @@ left join lateral (
 ) as l on exists (select from coilflow.feedback as f where f.plant = g.plant and f.coil_id = g.coil_id)
 left join coilflow.early_warnings as w on w.plant = g.plant and w.coil_id = g.coil_id and c.state = 'open'
 order by g.nth;
+
+-- name: early_warning_of
+select data from coilflow.early_warnings where plant = %(plant)s and coil_id = %(coil_id)s;
