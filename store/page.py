@@ -84,3 +84,9 @@ def shift_counts(connection: Connection, *, hours: int, plant: str | None = None
     with store_errors("count the coils of the shift"):
         row = connection.execute(query("shift_counts"), {"hours": hours, "plant": plant}).fetchone()
     return None if row is None else ShiftCounts(**row)
+
+
+def plants(connection: Connection) -> tuple[str, ...]:
+    """Every plant of which a coil was seen; raises StoreError where the database refuses."""
+    with store_errors("read which plants there are"):
+        return tuple(row["plant"] for row in connection.execute(query("plants")))

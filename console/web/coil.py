@@ -1,8 +1,8 @@
 """`/coils/{plant}/{coil_id}`: one coil, all that was made of it, and what people say of it."""
 
 from http import HTTPStatus
-from typing import Annotated
-from urllib.parse import quote
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -43,7 +43,7 @@ def get_coil_page(
         letters = list_dead_letters(connection, Wanted(plant=key.plant, coil_id=key.coil_id))
         if facts is None and not words and not letters:
             raise never_seen(key)
-        context = {
+        context: dict[str, Any] = {
             "key": key,
             "facts": facts,
             "stands": stands,
@@ -82,8 +82,12 @@ def post_feedback(
     """What a person says of the coil by a click; back to the coil, or on to the page that the form names."""
     with borrowed(service_of(request).pool) as connection:
         stored = say_by_form(connection, key, given, caller)
-    back = f"{coil_url(*key)}?said={quote(stored.feedback.event_id, safe='')}#said"
-    return RedirectResponse(own_place(place) if place else back, status_code=HTTPStatus.SEE_OTHER)
+    said = {"said": stored.feedback.event_id}
+    if not place:
+        return RedirectResponse(f"{coil_url(*key)}?{urlencode(said)}#said", status_code=HTTPStatus.SEE_OTHER)
+    path, _, asked = own_place(place).partition("?")
+    said |= {"said_plant": key.plant, "said_coil": key.coil_id}
+    return RedirectResponse(f"{path}?{urlencode([*parse_qsl(asked), *said.items()])}", status_code=HTTPStatus.SEE_OTHER)
 
 
 def _own_word(words: tuple[Word, ...], caller: Caller) -> Word | None:

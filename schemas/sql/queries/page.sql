@@ -64,3 +64,14 @@ join coilflow.verdicts as v
     and (%(plant)s::text is null or v.plant = %(plant)s)
 join coilflow.standing_verdicts using (verdict_id)
 group by n.until;
+
+-- name: plants
+-- The next one by index each time, for coils are many and plants are few.
+with recursive plants as (
+    (select plant from coilflow.coils order by plant limit 1)
+    union all
+    select (select c.plant from coilflow.coils as c where c.plant > p.plant order by c.plant limit 1)
+    from plants as p
+    where p.plant is not null
+)
+select plant from plants where plant is not null;

@@ -1,0 +1,102 @@
+"""`/review`: coils that a person is asked to look at, why, and disputes with a way to end them."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from console.rest.access import Caller, Reads, Scope
+from console.rest.service import service_of
+from console.web.heat_maps import map_url
+from console.web.pages import render
+from schemas.audit import Order
+from schemas.audit import Word as SaidWord
+from schemas.coils import CoilKey
+from store.audit import coil_facts, feedback_on
+from store.connection import Connection
+from store.labels import Asked, Word, review_queue, words_of
+from store.page import plants
+from store.pool import borrowed
+
+_CARDS = 12
+
+Why = Literal["disputed", "review", "second"]
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """A coil of the queue as the page shows it."""
+
+    asked: Asked
+    facts: Order | None
+    voices: tuple[Word, ...]  # of a dispute; else none, for who looks is to judge for himself
+    picture: str | None  # of its heat map
+
+
+@router.get("/review")
+def get_review(
+    request: Request,
+    caller: Reads,
+    why: Why | None = None,
+    plant: Annotated[str, Query(max_length=200)] = "",
+    said: Annotated[str, Query(max_length=200)] = "",
+    said_plant: Annotated[str, Query(max_length=200)] = "",
+    said_coil: Annotated[str, Query(max_length=200)] = "",
+) -> HTMLResponse:
+    """The queue; coils of which the caller has spoken are there only where people differ."""
+    with borrowed(service_of(request).pool) as connection:
+        queue = _queue(connection, caller, why, plant or None)
+        cards = _cards(connection, queue[:_CARDS])
+        known = plants(connection)
+        just_said = _just_said(connection, said_plant, said_coil, said)
+    return render(
+        request,
+        "review.html",
+        cards=cards,
+        more=len(queue) > _CARDS,
+        why=why,
+        plant=plant,
+        plants=known,
+        may_say=Scope.FEEDBACK in caller.scopes,
+        just_said=just_said,
+        said_coil=CoilKey(plant=said_plant, coil_id=said_coil),
+    )
+
+
+def _queue(connection: Connection, caller: Caller, why: Why | None, plant: str | None) -> list[Asked]:
+    """Disputes first; a person's own coils are left out where nobody differs."""
+    kinds: tuple[Why, ...] = ("disputed", "review", "second") if why is None else (why,)
+    parts = {
+        kind: review_queue(
+            connection, plant=plant, why=kind, operator=None if kind == "disputed" else caller.name, most=_CARDS + 1
+        )
+        for kind in kinds
+    }
+    others = [one for kind in kinds if kind != "disputed" for one in parts[kind]]
+    undecided = [one for one in others if one.decided_at is None]
+    decided = sorted((one for one in others if one.decided_at is not None), key=lambda one: str(one.decided_at))
+    return [*parts.get("disputed", ()), *decided, *undecided]
+
+
+def _cards(connection: Connection, queue: list[Asked]) -> list[Card]:
+    disputed = [one.key for one in queue if one.why == "disputed"]
+    voices = words_of(connection, disputed) if disputed else ()
+    return [
+        Card(
+            asked=one,
+            facts=coil_facts(connection, one.key),
+            voices=tuple(word for word in voices if word.key == one.key and one.why == "disputed"),
+            picture=None if one.revision is None else map_url(one.key, one.revision),
+        )
+        for one in queue
+    ]
+
+
+def _just_said(connection: Connection, plant: str, coil_id: str, event_id: str) -> SaidWord | None:
+    if not (plant and coil_id and event_id):
+        return None
+    words = feedback_on(connection, CoilKey(plant=plant, coil_id=coil_id))
+    return next((word for word in words if word.event_id == event_id), None)
