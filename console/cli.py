@@ -56,6 +56,15 @@ _COMMANDS: dict[str, str] = {
     "scheduler resume": "console.commands.scheduler:resume",
     "scheduler set": "console.commands.scheduler:set_",
     "console": "console.commands.serve:serve",
+    "keys create": "console.commands.keys:create",
+    "keys list": "console.commands.keys:list_",
+    "keys revoke": "console.commands.keys:revoke",
+    "users add": "console.commands.users:add",
+    "users list": "console.commands.users:list_",
+    "users set-role": "console.commands.users:set_role_",
+    "users set-password": "console.commands.users:set_password_",
+    "users disable": "console.commands.users:disable",
+    "users enable": "console.commands.users:enable",
     "nifi install": "console.commands.nifi:install_",
     "nifi deploy": "console.commands.nifi_deploy:deploy_",
     "nifi diff": "console.commands.nifi_deploy:diff",
@@ -77,6 +86,8 @@ _GROUPS = {
     "scheduler": "When jobs run, and what became of them.",
     "deadletters": "What got no verdict, with its original bytes.",
     "nifi": "NiFi: our processors and flows in it.",
+    "keys": "Keys by which machines speak to the console.",
+    "users": "People who sign in to the console.",
 }
 
 

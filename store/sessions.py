@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas.access import Role
-from schemas.errors import UsageError
 from store.connection import Connection, store_errors
 from store.keys import digest_of
 from store.queries import query
@@ -91,7 +90,7 @@ def end_session(connection: Connection, token: str) -> None:
         connection.execute(query("end_session"), {"digest": digest_of(token)})
 
 
-def link_for_engineer(connection: Connection, name: str, *, now: datetime) -> str:
+def link_for_engineer(connection: Connection, name: str, *, now: datetime) -> str | None:
     """Make a token that signs an engineer of this machine in, once, within ten minutes.
 
     Args:
@@ -99,17 +98,17 @@ def link_for_engineer(connection: Connection, name: str, *, now: datetime) -> st
         name: of the engineer, who is made on first use and has no password.
         now: the time.
 
+    Returns:
+        The token, with 256 random bits; None where somebody of that name has a password, or was disabled.
+
     Raises:
-        UsageError: somebody of that name has a password, or was disabled.
         StoreError: the database refused.
     """
     token = secrets.token_urlsafe(32)
     with store_errors(f"make a link for {name}"), connection.transaction():
         row = connection.execute(query("local_engineer"), {"name": name, "now": now}).fetchone()
         if row is None:
-            raise UsageError(
-                f"{name} has a password or was disabled, so no link is made", remedy="sign in by name and password"
-            )
+            return None
         parameters = {"digest": digest_of(token), "now": now, "expires_at": now + LINK_LIFE}
         connection.execute(query("insert_link"), {**parameters, "user_id": row["user_id"]})
     return token

@@ -47,7 +47,8 @@ def serve(
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))
         migrate(dsn)
         if settings.database_dsn is None and _is_loopback(host):
-            err.print(f"sign in, once, within ten minutes: {one_time_link(dsn, address, 'local')}")
+            link = one_time_link(dsn, address, "local")
+            err.print(f"sign in, once, within ten minutes: {link}" if link else "sign in by name and password")
         current = stack.enter_context(following(dsn, settings, kind="inbox")).current
         service = stack.enter_context(
             running_service(
@@ -60,7 +61,7 @@ def serve(
     return 0
 
 
-def one_time_link(dsn: str, address: str, name: str) -> str:
+def one_time_link(dsn: str, address: str, name: str) -> str | None:
     """A link that signs an engineer of this machine in, once; who can make one may do all to the database anyway.
 
     Args:
@@ -68,12 +69,15 @@ def one_time_link(dsn: str, address: str, name: str) -> str:
         address: of the console.
         name: of the engineer, who is made on first use.
 
+    Returns:
+        The link; None where that engineer was given a password, or disabled.
+
     Raises:
-        UsageError: somebody of that name has a password, or was disabled.
         StoreError: the database cannot be reached, or refused.
     """
     with connect(dsn) as connection:
-        return f"{address}/sign-in?once={link_for_engineer(connection, name, now=datetime.now(UTC))}"
+        token = link_for_engineer(connection, name, now=datetime.now(UTC))
+    return None if token is None else f"{address}/sign-in?once={token}"
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -156,6 +156,8 @@ def test_a_link_signs_in_once_within_ten_minutes(address: str, copied_database: 
     with connect(copied_database) as connection:
         once = link_for_engineer(connection, "local", now=datetime.now(UTC))
         late = link_for_engineer(connection, "local", now=NOW)
+        assert once
+        assert late
         assert follow_link(connection, late, now=NOW + timedelta(minutes=10, seconds=1)) is None
         assert follow_link(connection, "made up", now=NOW) is None
     with browser(address) as client, browser(address) as second:

@@ -21,7 +21,9 @@ COMMANDS = {
     "doctor",
     "evaluate",
     "experiment",
+    "explain",
     "feedback",
+    "keys",
     "labels",
     "models",
     "nifi",
@@ -29,6 +31,7 @@ COMMANDS = {
     "scheduler",
     "simulate",
     "train",
+    "users",
     "worker",
 }
 
