@@ -20,8 +20,10 @@ from flows.kafka.metrics import COILS, COMMIT_FAILURES, STEP_SECONDS, SUPERSEDED
 from flows.limited_database import LimitedDatabase
 from flows.record_outcome import record_outcome
 from flows.served import Current, Ensembles
+from flows.tracing import Timeline, Tracing, trace_coils
 from processors.decode import Decoder
 from schemas.errors import StoreError
+from schemas.rejects import Reject
 from schemas.settings import Settings
 from store.connection import Connection, store_errors
 from store.inbox import database_clock, settle_coils
@@ -43,7 +45,13 @@ class Looked:
 
 
 def judge_due(
-    connection: Connection, ensembles: Ensembles, settings: Settings, *, decode: Decoder, up_since: datetime
+    connection: Connection,
+    ensembles: Ensembles,
+    settings: Settings,
+    *,
+    decode: Decoder,
+    up_since: datetime,
+    tracing: Tracing | None = None,
 ) -> Looked:
     """Judge the coils of the inbox that are due, one batch at most, in one transaction.
 
@@ -53,28 +61,40 @@ def judge_due(
         settings: batch size, rules of the stream, tolerance profiles, destinations.
         decode: of events.
         up_since: since when events could come in without a break: silence before it was not the coil's own.
+        tracing: of coils; None: nobody asks.
 
     Raises:
         StoreError: the database refused; the coils stay as they were.
     """
+    timeline, began_ns = None if tracing is None else Timeline(), 0
     with store_errors("judge the inbox"), connection.transaction(), STEP_SECONDS.labels("inbox").time():
         taken = take_due(connection, settings, host="inbox", decode=decode, up_since=up_since)
-        outcome, rejected = Outcome(decided=(), rejects=()), 0
+        outcome, rejects = Outcome(decided=(), rejects=()), tuple[Reject, ...]()
         if taken.due:
-            outcome = judge_each(taken.due, ensembles, settings)
-            rejected = len(record_outcome(connection, outcome, settings, place="inbox").rejects)
+            outcome = judge_each(taken.due, ensembles, settings, timeline=timeline)
+            began_ns = time.time_ns()
+            rejects = record_outcome(connection, outcome, settings, place="inbox").rejects
             settle_coils(connection, [one.coil.key for one in taken.due])
     for one in outcome.decided:
         COILS.labels(one.verdict.label.value).inc()
     SUPERSEDED.inc(sum(one.coil.revises for one in taken.due))
-    COILS.labels("rejected").inc(rejected)
-    now_s = time.time()
+    COILS.labels("rejected").inc(len(rejects))
+    ended_ns = time.time_ns()
     for due in taken.due:
-        VERDICT_SECONDS.observe(max(0.0, now_s - due.coil.last_ms / 1000))
+        VERDICT_SECONDS.observe(max(0.0, ended_ns / 1e9 - due.coil.last_ms / 1000))
+    if tracing is not None and timeline is not None:
+        trace_coils(
+            tracing,
+            [due.coil for due in taken.due],
+            decided=outcome.decided,
+            rejects=rejects,
+            timeline=timeline,
+            recorded_ns=(began_ns, ended_ns),
+        )
     return Looked(
         taken=taken.taken,
-        judged=len(taken.due) - rejected,
-        rejected=rejected,
+        judged=len(taken.due) - len(rejects),
+        rejected=len(rejects),
         unchanged=taken.unchanged,
         postponed=taken.postponed,
     )
@@ -83,11 +103,14 @@ def judge_due(
 class InboxJudge:
     """Judges the inbox in a thread of its own, whenever it is woken and when a deadline may have passed."""
 
-    def __init__(self, dsn: str, current: Current, settings: Settings, *, decode: Decoder) -> None:
+    def __init__(
+        self, dsn: str, current: Current, settings: Settings, *, decode: Decoder, tracing: Tracing | None = None
+    ) -> None:
         self._database = LimitedDatabase(dsn, application_name="coilflow inbox")
         self._current = current
         self._settings = settings
         self._decode = decode
+        self._tracing = tracing
         self._woken = threading.Event()
         self._stopped = threading.Event()
         self._failed: BaseException | None = None
@@ -131,7 +154,14 @@ class InboxJudge:
             try:
                 connection = self._database.connection()
                 up_since = up_since or database_clock(connection)
-                looked = judge_due(connection, self._current(), self._settings, decode=self._decode, up_since=up_since)
+                looked = judge_due(
+                    connection,
+                    self._current(),
+                    self._settings,
+                    decode=self._decode,
+                    up_since=up_since,
+                    tracing=self._tracing,
+                )
             except Exception as error:  # whatever it is: coils that wait are judged after it
                 self._database.close()
                 up_since, failures = None, failures + 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from flows.assemble_due import AssembledDue, DueCoil, FragmentCoil, assemble_due, broken_coil, with_messages
 from flows.served import Ensembles, Served, by_ensembles
 from flows.shadows import beside, shadow_verdicts
+from flows.tracing import Stepping, Timeline, stepping
 from processors.assemble import NO_COILS
 from processors.decide import decide
 from processors.normalize import normalize
@@ -28,7 +29,9 @@ class Outcome:
     shadows: tuple[Decided, ...] = ()  # what shadows say of decided coils: stored with them, and counted nowhere
 
 
-def judge(due: Sequence[DueCoil], ensembles: Ensembles, settings: Settings) -> Outcome:
+def judge(
+    due: Sequence[DueCoil], ensembles: Ensembles, settings: Settings, *, timeline: Timeline | None = None
+) -> Outcome:
     """Assemble, normalise, score and decide coils that are due: those of one ensemble in one batch.
 
     A silent coil that lacks its start or a face is UNDECIDED, with what there is of it, so that what comes late makes
@@ -38,9 +41,10 @@ def judge(due: Sequence[DueCoil], ensembles: Ensembles, settings: Settings) -> O
         due: coils of one host, each once.
         ensembles: the models by plant; a batch is scored by one ensemble, and the same matrices by its shadow.
         settings: tolerance profiles, deadline.
+        timeline: times the steps; None: nobody asks.
     """
     groups = by_ensembles(due, lambda one: one.coil.key.plant, ensembles)
-    return _together([_judge_by(served, coils, settings) for served, coils in groups])
+    return _together([_judge_by(served, coils, settings, timeline) for served, coils in groups])
 
 
 def _together(outcomes: Sequence[Outcome]) -> Outcome:
@@ -51,34 +55,45 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     )
 
 
-def _judge_by(served: Served, due: Sequence[DueCoil], settings: Settings) -> Outcome:
-    built = assemble_due(due, settings)
+def _judge_by(served: Served, due: Sequence[DueCoil], settings: Settings, timeline: Timeline | None) -> Outcome:
+    step = stepping(timeline, [one.coil.key for one in due])
+    if timeline is not None:
+        served = replace(served, champion=timeline.timed(served.champion))
+    with step("assemble"):
+        built = assemble_due(due, settings)
     fragments = [_fragment(one, served.champion, settings) for one in built.fragments]
-    judged = _judge_whole(built, {one.coil.key: one for one in due}, served, settings)
+    judged = _judge_whole(built, {one.coil.key: one for one in due}, served, settings, step)
     return replace(judged, decided=(*fragments, *judged.decided))
 
 
-def judge_each(due: Sequence[DueCoil], ensembles: Ensembles, settings: Settings) -> Outcome:
+def judge_each(
+    due: Sequence[DueCoil], ensembles: Ensembles, settings: Settings, *, timeline: Timeline | None = None
+) -> Outcome:
     """`judge`, where a coil that a step breaks on is refused alone and does not stop the line."""
     try:
-        return judge(due, ensembles, settings)
+        return judge(due, ensembles, settings, timeline=timeline)
     except Exception as error:  # noqa: BLE001 - whatever it is, it would come again with every re-read
         if len(due) == 1:
             return Outcome(decided=(), rejects=(broken_coil(due[0], "score", error),))
-    return _together([judge_each([one], ensembles, settings) for one in due])
+    return _together([judge_each([one], ensembles, settings, timeline=timeline) for one in due])
 
 
-def _judge_whole(built: AssembledDue, by_key: Mapping[CoilKey, DueCoil], served: Served, settings: Settings) -> Outcome:
+def _judge_whole(
+    built: AssembledDue, by_key: Mapping[CoilKey, DueCoil], served: Served, settings: Settings, step: Stepping
+) -> Outcome:
     ensemble, assembled = served.champion, built.whole
-    normalized = normalize(assembled.coils, ensemble.limits)
-    scored = score(normalized.batch, ensemble, place="stream")
-    decided = decide(
-        scored.batch,
-        scored.scores,
-        profiles=settings.tolerance_profiles,
-        customer_profiles=settings.customer_profiles,
-        place="stream",
-    )
+    with step("normalize"):
+        normalized = normalize(assembled.coils, ensemble.limits)
+    with step("score"):
+        scored = score(normalized.batch, ensemble, place="stream")
+    with step("decide"):
+        decided = decide(
+            scored.batch,
+            scored.scores,
+            profiles=settings.tolerance_profiles,
+            customer_profiles=settings.customer_profiles,
+            place="stream",
+        )
     row_of = {header.key: row for row, header in enumerate(assembled.coils.headers)}
     done = []
     for verdict in decided.verdicts:

@@ -32,6 +32,7 @@ class OpenCoil:
     holds_from: int | None = None  # oldest message that neither a verdict nor a parked state keeps
     first_offset: int = -1
     last_offset: int = -1
+    first_ms: int = 0  # of the log's clock
     last_ms: int = 0
     last_timestamp_ms: int = 0  # of the broker
     fault: tuple[str, str] | None = None
@@ -144,6 +145,8 @@ class OpenCoil:
         self.message_bytes += len(message[0] or b"")
         if self.holds_from is None:
             self.holds_from = offset
+        if not self.first_ms:
+            self.first_ms = now_ms
         if self.first_offset < 0:
             self.first_offset = offset
         self.last_offset = offset

@@ -79,3 +79,10 @@ class Webhook(_Group):
     url: Annotated[str, Field(pattern=r"^https?://")]
     secret: SecretStr
     timeout_s: _Seconds = 10.0
+
+
+class TracingSettings(_Group):
+    """Traces by OpenTelemetry: one a coil."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None  # collector's OTLP over HTTP; None: no traces
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of coils; which ones follows from the coil, in every service

@@ -8,6 +8,7 @@ from flows.inbox import InboxJudge
 from flows.mapping import decoder_of
 from flows.observe import configure_logging, serve_metrics
 from flows.serving import following
+from flows.tracing import tracing_of
 from schemas.errors import UsageError
 from schemas.settings import load_settings
 from store.embedded import embedded_postgres
@@ -29,7 +30,8 @@ def mqtt() -> int:
         dsn = settings.database_dsn or stack.enter_context(embedded_postgres(settings.data_dir))
         migrate(dsn)
         current = stack.enter_context(following(dsn, settings, kind="mqtt")).current
-        judge = InboxJudge(dsn, current, settings, decode=decode)
+        tracing = stack.enter_context(tracing_of(settings, service="bridge mqtt"))
+        judge = InboxJudge(dsn, current, settings, decode=decode, tracing=tracing)
         judge.start()
         stack.callback(judge.stop)
         desk = Desk(settings=settings, current=current, decode=decode, judge=judge)

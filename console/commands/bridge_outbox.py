@@ -27,6 +27,8 @@ def outbox(
     from flows.outbox.pace import Pace  # noqa: PLC0415
     from flows.outbox.publish import open_publisher  # noqa: PLC0415
     from flows.outbox.relay import Relay  # noqa: PLC0415
+    from flows.outbox.traced import traced  # noqa: PLC0415
+    from flows.tracing import tracing_of  # noqa: PLC0415
     from store.connection import connect, describe  # noqa: PLC0415
     from store.embedded import embedded_postgres  # noqa: PLC0415
     from store.migrations import migrate  # noqa: PLC0415
@@ -45,10 +47,12 @@ def outbox(
         for number in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, number, signal.getsignal(number))
             signal.signal(number, lambda *_: stop.set())
+        tracing = stack.enter_context(tracing_of(settings, service="bridge outbox"))
+        publisher = partial(open_publisher, settings=settings)
         relay = Relay(
             dsn,
             destinations=frozenset(settings.destinations),
-            open_publisher=partial(open_publisher, settings=settings),
+            open_publisher=publisher if tracing is None else traced(publisher, tracing),
             pace=Pace(keep_s=settings.schedule.outbox_days * 86_400),
         )
         _log.info("the relay runs", database=describe(dsn), destinations=settings.destinations, mode=settings.mode)

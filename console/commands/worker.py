@@ -12,6 +12,7 @@ from flows.kafka.worker import run_worker
 from flows.mapping import decoder_of
 from flows.observe import configure_logging, serve_metrics
 from flows.serving import following
+from flows.tracing import tracing_of
 from schemas.settings import load_settings
 from store.embedded import embedded_postgres
 from store.migrations import migrate
@@ -38,7 +39,15 @@ def assess(
         serving = stack.enter_context(following(dsn, settings, kind="kafka", worker=instance_id))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        run_worker(settings, serving.current, decoder_of(settings), dsn=dsn, instance_id=instance_id, stop=stop)
+        run_worker(
+            settings,
+            serving.current,
+            decoder_of(settings),
+            dsn=dsn,
+            instance_id=instance_id,
+            stop=stop,
+            tracing=stack.enter_context(tracing_of(settings, service="worker assess")),
+        )
     return 0
 
 
@@ -62,5 +71,6 @@ def feedback(
         migrate(dsn)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        run_feedback_worker(settings, dsn=dsn, instance_id=instance_id, stop=stop)
+        tracing = stack.enter_context(tracing_of(settings, service="worker feedback"))
+        run_feedback_worker(settings, dsn=dsn, instance_id=instance_id, stop=stop, tracing=tracing)
     return 0

@@ -15,6 +15,7 @@ from flows.kafka.ownership import Owned
 from flows.kafka.stretch import Due, Stretch, stretch_of
 from flows.served import Current
 from flows.shadows import count_unstored
+from flows.tracing import Timeline, Tracing, trace_coils
 from processors.open_coils import OpenCoil
 from schemas.errors import BundleError, NotOwnerError, StoreError, StoreUnavailableError
 from schemas.rejects import Reject
@@ -35,8 +36,9 @@ class Committer:
     nothing is applied to a partition.
     """
 
-    def __init__(self, settings: Settings, current: Current, topic: str) -> None:
+    def __init__(self, settings: Settings, current: Current, topic: str, tracing: Tracing | None) -> None:
         self._settings = settings
+        self._tracing = tracing
         self._current = current
         self._topic = topic
         self._destinations = settings.destinations if settings.mode == "announce" else ()
@@ -68,10 +70,11 @@ class Committer:
             return False
         if noting:
             self._noted_s = time.monotonic()
-        stretch = self._stretch(owned, due, self._judge(due), rejects, noting=noting)
+        timeline = None if self._tracing is None else Timeline()
+        stretch = self._stretch(owned, due, self._judge(due, timeline), rejects, noting=noting)
         if stretch is None:
             return False
-        self._flight = stretch, self._thread.submit(self._send, connection, stretch)
+        self._flight = stretch, self._thread.submit(self._send, connection, stretch, timeline)
         return len(due) == self._settings.batch_coils
 
     def finish(self, connect: Callable[[], Connection], owned: Mapping[int, Owned], rejects: list[Reject]) -> None:
@@ -109,7 +112,7 @@ class Committer:
         found = {coil.key: (part.log, coil) for part in owned.values() for coil in part.log.due(self._settings.stream)}
         return list(found.values())[: self._settings.batch_coils]
 
-    def _judge(self, due: Sequence[Due]) -> Outcome:
+    def _judge(self, due: Sequence[Due], timeline: Timeline | None) -> Outcome:
         """Judge a batch. Where the models fail, it may pass, as for want of memory: twice the batch is tried again.
 
         Raises:
@@ -127,15 +130,15 @@ class Committer:
         ensembles = self._current()
         with metrics.STEP_SECONDS.labels("judge").time():
             try:
-                outcome = judge(coils, ensembles, self._settings)
+                outcome = judge(coils, ensembles, self._settings, timeline=timeline)
             except BundleError:
                 self._model_failures += 1
                 if self._model_failures <= _MODEL_RETRIES:
                     raise
-                outcome = judge_each(coils, ensembles, self._settings)
+                outcome = judge_each(coils, ensembles, self._settings, timeline=timeline)
             except Exception as error:  # noqa: BLE001 - told for the coil that it came of, by judge_each
                 log.warning("a step breaks on a batch: judging its coils one by one", why=repr(error))
-                outcome = judge_each(coils, ensembles, self._settings)
+                outcome = judge_each(coils, ensembles, self._settings, timeline=timeline)
         self._model_failures = 0
         return outcome
 
@@ -153,10 +156,20 @@ class Committer:
             self._topic, owned, due, outcome, rejects, noting=noting, settings=self._settings, pending=pending
         )
 
-    def _send(self, connection: Connection, stretch: Stretch) -> None:
+    def _send(self, connection: Connection, stretch: Stretch, timeline: Timeline | None) -> None:
+        began_ns = time.time_ns()
         with metrics.STEP_SECONDS.labels("commit").time():
             commit_log(connection, stretch.batch, decided_at=datetime.now(UTC), destinations=self._destinations)
         stretch.report()
+        if self._tracing is not None and timeline is not None:
+            trace_coils(
+                self._tracing,
+                [coil for _, coil in stretch.due],
+                decided=stretch.batch.decided,
+                rejects=stretch.batch.rejects,
+                timeline=timeline,
+                recorded_ns=(began_ns, time.time_ns()),
+            )
 
     def _settle(self, stretch: Stretch, owned: Mapping[int, Owned], rejects: list[Reject]) -> None:
         stretch.settle(owned)
@@ -171,7 +184,8 @@ class Committer:
         first: StoreError,
         pending: Sequence[Reject],
     ) -> None:
-        judged = self._judge([one])
+        timeline = None if self._tracing is None else Timeline()
+        judged = self._judge([one], timeline)
         if judged.shadows:
             count_unstored(first)  # whichever row the database refused, what counts is stored without them
         for outcome in (replace(judged, shadows=()), Outcome(decided=(), rejects=(_unstorable(one, first),))):
@@ -179,7 +193,7 @@ class Committer:
             if stretch is None:
                 return
             try:
-                self._send(connection, stretch)
+                self._send(connection, stretch, timeline)
             except (StoreUnavailableError, NotOwnerError):
                 raise
             except StoreError as error:

@@ -18,6 +18,7 @@ from flows.intake import Fate, Item, Refused, read_feedback, take_in
 from flows.kafka import client, metrics
 from flows.kafka.database import Database, backoff_s
 from flows.observe import CONSUMED_MESSAGES
+from flows.tracing import Tracing, trace_feedback
 from processors.decode import structured_line
 from processors.envelope import event_id_of
 from schemas.errors import LogError, StoreError, StoreUnavailableError
@@ -47,8 +48,11 @@ class _Read:
 class FeedbackSession:
     """Takes feedback in, in one thread. A word that comes twice, after a kill or a rebalance, changes nothing."""
 
-    def __init__(self, settings: Settings, database: Database, *, instance_id: str | None) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, *, instance_id: str | None, tracing: Tracing | None
+    ) -> None:
         self._settings = settings
+        self._tracing = tracing
         self._database = database
         self._topic = settings.kafka.feedback_topic
         self._consumer = client.group_consumer(settings.kafka, self._topic, instance_id=instance_id)
@@ -96,12 +100,16 @@ class FeedbackSession:
             return
         if time.monotonic() < self._retry_at_s:
             return
+        began_ns = time.time_ns()
         try:
             fates = _stored(self._database.connection(), self._unstored, self._settings, now=now)
         except StoreUnavailableError as error:
             self._hold(error)
             return
         self._report(fates)
+        if self._tracing is not None:
+            words = [fate.item for fate in fates if fate.status == "accepted" and isinstance(fate.item, Feedback)]
+            trace_feedback(self._tracing, words, joined_ns=(began_ns, time.time_ns()))
         self._untold |= {read.place: read.log.offset + 1 for read in self._unstored}
         self._unstored = []
         self._commit()

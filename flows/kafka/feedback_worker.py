@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 
 from flows.kafka.database import Database, backoff_s
 from flows.kafka.feedback_session import FeedbackSession
+from flows.tracing import Tracing
 from schemas.errors import BrokerError
 from schemas.settings import Settings
 
@@ -19,7 +20,14 @@ _STEADY_S = 60.0  # a session that lasted so long did not fail at its start
 log = structlog.get_logger("coilflow.feedback")
 
 
-def run_feedback_worker(settings: Settings, *, dsn: str, instance_id: str | None, stop: threading.Event) -> None:
+def run_feedback_worker(
+    settings: Settings,
+    *,
+    dsn: str,
+    instance_id: str | None,
+    stop: threading.Event,
+    tracing: Tracing | None = None,
+) -> None:
     """Take the messages of `settings.kafka.feedback_topic` in until `stop` is set, each word once.
 
     Any number of workers may run, start, stop and die; each has partitions of its own. Kafka is told how far they got
@@ -30,6 +38,7 @@ def run_feedback_worker(settings: Settings, *, dsn: str, instance_id: str | None
         dsn: of a database of this version.
         instance_id: makes this worker a static member, which gets the same partitions after a quick restart.
         stop: set to end.
+        tracing: of coils; None: nobody asks.
 
     Raises:
         BrokerError: the brokers cannot be reached at the start.
@@ -43,7 +52,7 @@ def run_feedback_worker(settings: Settings, *, dsn: str, instance_id: str | None
         database.connection()
         while not stop.is_set():
             try:
-                session = FeedbackSession(settings, database, instance_id=instance_id)
+                session = FeedbackSession(settings, database, instance_id=instance_id, tracing=tracing)
                 joined, began_s = True, time.monotonic()
                 session.run(stop)
             except (KafkaError, BrokerError) as error:

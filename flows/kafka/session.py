@@ -18,6 +18,7 @@ from flows.kafka.ownership import Owned, take_over
 from flows.kafka.rebalances import Rebalances
 from flows.observe import CONSUMED_MESSAGES
 from flows.served import Current
+from flows.tracing import Tracing
 from processors.decode import Decoder
 from processors.partition_log import LogMessage
 from schemas.errors import BundleError, LogError, StoreUnavailableError
@@ -46,12 +47,13 @@ class Session:
         *,
         owner: str,
         instance_id: str | None,
+        tracing: Tracing | None,
     ) -> None:
         self._database = database
         self._decode = decode
         self._owner = owner
         self._topic = settings.kafka.chunks_topic
-        self._committer = Committer(settings, current, self._topic)
+        self._committer = Committer(settings, current, self._topic, tracing)
         assignor = CooperativeStickyAssignor()
         self._consumer = client.consumer(settings.kafka, instance_id=instance_id, assignor=assignor)
         self._rebalances = Rebalances(self._consumer, assignor)

@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from flows.kafka.database import Database, backoff_s
 from flows.kafka.session import Session
 from flows.served import Current
+from flows.tracing import Tracing
 from processors.decode import Decoder
 from schemas.errors import BrokerError, NotOwnerError
 from schemas.settings import Settings
@@ -33,6 +34,7 @@ def run_worker(
     dsn: str,
     instance_id: str | None,
     stop: threading.Event,
+    tracing: Tracing | None = None,
 ) -> None:
     """Assess the coils of `settings.kafka.chunks_topic` until `stop` is set: one verdict a revision of a coil.
 
@@ -46,6 +48,7 @@ def run_worker(
         dsn: of a database of this version.
         instance_id: makes this worker a static member, which gets the same partitions after a quick restart.
         stop: set to end.
+        tracing: of coils; None: nobody asks.
 
     Raises:
         BrokerError: the brokers cannot be reached at the start.
@@ -61,7 +64,9 @@ def run_worker(
         database.connection()
         while not stop.is_set():
             try:
-                session = Session(settings, current, database, decode, owner=owner, instance_id=instance_id)
+                session = Session(
+                    settings, current, database, decode, owner=owner, instance_id=instance_id, tracing=tracing
+                )
                 joined, began_s = True, time.monotonic()
                 session.run(stop)
             except NotOwnerError as error:
