@@ -1,5 +1,7 @@
 """Which coils look alike: an embedding of a coil's shape, and the nearest by cosine; numpy only, since it serves."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,10 +41,12 @@ def embed(distance: Float32Array) -> Embeddings:
         1.0
     """
     size = len(distance)
-    quantiles = np.quantile(distance, _QUANTILES, axis=1).transpose(1, 0, 2).reshape(size, -1)
-    windows = distance.reshape(size, _WINDOWS, MATRIX_ROWS // _WINDOWS, len(FACES), _GROUPS, -1).mean(axis=(2, 5))
-    halves = (_WHAT * _unit(_root(quantiles)), _WHERE * _unit(_root(windows.reshape(size, -1))))
-    found = np.concatenate(halves, axis=1) / max(_WHAT, _WHERE)
+    quantiles = np.quantile(distance, _QUANTILES, axis=1).transpose(1, 0, 2)
+    windows = distance.reshape(
+        size, _WINDOWS, MATRIX_ROWS // _WINDOWS, len(FACES), _GROUPS, SENSORS_PER_FACE // _GROUPS
+    ).mean(axis=(2, 5))
+    parts = (_WHAT * _unit(_root(quantiles)), _WHERE * _unit(_root(windows)))
+    found = np.concatenate(parts, axis=1) / max(_WHAT, _WHERE)
     return np.rint(found * _MOST).astype(np.int8)
 
 
@@ -60,7 +64,9 @@ def _root(values: Float32Array) -> Float32Array:
     return np.sign(values) * np.sqrt(np.abs(values))
 
 
-def _unit(rows: Float32Array) -> Float32Array:
+def _unit(values: Float32Array) -> Float32Array:
+    """Each coil's values [N, ...] as one row of unit length; of zeros where all are zero."""
+    rows = values.reshape(len(values), math.prod(values.shape[1:]))
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Float32Array = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
     return unit
