@@ -8,18 +8,26 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from console.rest.access import Caller, GivesFeedback, Reads, Scope
+from console.rest.explanations import explained
 from console.rest.names import NamedCoil, never_seen
+from console.rest.problems import ProblemError
 from console.rest.service import service_of
 from console.web.feedback_forms import Said, say_by_form
-from console.web.heat_maps import map_figure
+from console.web.heat_maps import limits_of, map_figure, map_url
 from console.web.pages import coil_url, own_place, render
-from console.web.places import marked_places, place_in_words
+from console.web.places import explained_places, marked_places, place_in_words
+from flows.similar import similar_coils
 from plant.defects import KINDS
 from schemas.audit import Word
+from schemas.coils import CoilKey
+from schemas.explanations import CoilExplanation, SimilarCoils
 from store.audit import coil_facts, feedback_on, label_on
+from store.connection import Connection
 from store.deadletters import Wanted, list_dead_letters
 from store.page import coils_beside, verdicts_on
 from store.pool import borrowed
+
+_ALIKE = 6  # coils that are shown beside
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,8 +41,12 @@ def get_coil_page(
     *,
     blind: bool = False,
     explain: bool = False,
+    similar: bool = False,
 ) -> HTMLResponse:
-    """A coil; `blind` hides what models and people made of it, for who is to look a second time."""
+    """A coil; `blind` hides what models and people made of it, for who is to look a second time.
+
+    What takes longer, an explanation and coils that look alike, is shown where it is asked for.
+    """
     with borrowed(service_of(request).pool) as connection:
         verdicts = verdicts_on(connection, key)
         stands = next((one for one in verdicts if one.stands), None)
@@ -53,16 +65,20 @@ def get_coil_page(
             "coil_label": label_on(connection, key),
             "letters": letters,
             "beside": coils_beside(connection, key),
+            "similar": _similar(connection, request, key) if similar and not blind else None,
         }
+    length_m = facts.length_m if facts else None
+    explanation = _explanation(request, key) if explain and stands and not blind else None
+    regions = explained_places(explanation) if isinstance(explanation, CoilExplanation) else ()
     return render(
         request,
         "coil.html",
         **context,
         blind=blind,
         explain=explain,
-        explanation=None,
-        similar=None,
-        places=() if blind else tuple(marked_places(words, facts.length_m if facts else None)),
+        explanation=explanation,
+        places=() if blind else (*regions, *marked_places(words, length_m)),
+        map_url=lambda plant, coil_id: map_url(CoilKey(plant=plant, coil_id=coil_id)),
         place_in_words=place_in_words,
         kinds=KINDS,
         may_say=Scope.FEEDBACK in caller.scopes,
@@ -88,6 +104,17 @@ def post_feedback(
     path, _, asked = own_place(place).partition("?")
     said |= {"said_plant": key.plant, "said_coil": key.coil_id}
     return RedirectResponse(f"{path}?{urlencode([*parse_qsl(asked), *said.items()])}", status_code=HTTPStatus.SEE_OTHER)
+
+
+def _explanation(request: Request, key: CoilKey) -> CoilExplanation | str:
+    try:
+        return explained(request, key, None).said
+    except ProblemError as error:
+        return str(error)
+
+
+def _similar(connection: Connection, request: Request, key: CoilKey) -> SimilarCoils | str | None:
+    return similar_coils(connection, key, limit=_ALIKE, otherwise=limits_of(request, key)) or "it has no verdict yet"
 
 
 def _own_word(words: tuple[Word, ...], caller: Caller) -> Word | None:

@@ -5,9 +5,11 @@ from datetime import timedelta
 from functools import cache
 from http import HTTPStatus
 from math import ceil, floor, log10
+from typing import Annotated
+from urllib.parse import urlencode
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from console.heat_map import HeatMap, heat_map_of, heat_map_png
 from console.rest.access import Reads
@@ -16,12 +18,13 @@ from console.rest.problems import ProblemError
 from console.rest.service import service_of
 from console.web.pages import coil_url
 from flows.coil_matrix import coil_matrix
-from schemas.coils import CoilKey
+from schemas.coils import CoilKey, Limits
 from schemas.layout import MATRIX_ROWS
 from store.connection import Connection
 from store.pool import borrowed
 
 _FOR_GOOD = f"private, max-age={timedelta(days=30) // timedelta(seconds=1)}, immutable"  # a revision never changes
+_FOR_A_WHILE = "private, max-age=60"
 _TICKS = 8  # of the axis, about
 _LEGEND_REACH = 1.0
 
@@ -48,9 +51,9 @@ class MapFigure:
     band: str | None  # as ordered
 
 
-def map_url(key: CoilKey, revision: str) -> str:
-    """Where the picture of a revision is."""
-    return f"{coil_url(*key)}/map.png?revision={revision}"
+def map_url(key: CoilKey, revision: str = "") -> str:
+    """Where the picture of a revision is; without one, that of the verdict that stands."""
+    return f"{coil_url(*key)}/map.png?{urlencode({'revision': revision})}"
 
 
 def map_figure(connection: Connection, request: Request, key: CoilKey, revision: str | None) -> MapFigure | str:
@@ -79,14 +82,21 @@ def figure_of(heat: HeatMap, *, url: str) -> MapFigure:
 
 
 @router.get("/coils/{plant}/{coil_id}/map.png")
-def get_map(request: Request, key: NamedCoil, _: Reads, revision: str, *, dark: bool = False) -> Response:
+def get_map(
+    request: Request,
+    key: NamedCoil,
+    _: Reads,
+    revision: Annotated[str, Query(max_length=200)] = "",
+    *,
+    dark: bool = False,
+) -> Response:
     """The heat map of a revision, one pixel a cell."""
     with borrowed(service_of(request).pool) as connection:
-        heat = _heat(connection, request, key, revision)
+        heat = _heat(connection, request, key, revision or None)
     if isinstance(heat, str):
         raise ProblemError(HTTPStatus.NOT_FOUND, f"there is no heat map: {heat}", remedy="look at the coil's page")
     png = heat_map_png(heat.distance, dark=dark, reach=heat.reach)
-    return Response(png, media_type="image/png", headers={"Cache-Control": _FOR_GOOD})
+    return Response(png, media_type="image/png", headers={"Cache-Control": _FOR_GOOD if revision else _FOR_A_WHILE})
 
 
 @router.get("/legend.png")
@@ -95,15 +105,19 @@ def get_legend(_: Reads, *, dark: bool = False) -> Response:
     return Response(_ramp(dark=dark), media_type="image/png", headers={"Cache-Control": _FOR_GOOD})
 
 
+def limits_of(request: Request, key: CoilKey) -> Limits:
+    """Those of what serves the coil's plant, where the ensemble that judged it was never registered."""
+    return service_of(request).current().of(key.plant).champion.limits
+
+
 @cache
 def _ramp(*, dark: bool) -> bytes:
     ramp = np.linspace(-_LEGEND_REACH, _LEGEND_REACH, MATRIX_ROWS, dtype=np.float32)[:, None]
     return heat_map_png(ramp, dark=dark, reach=_LEGEND_REACH)
 
 
-def _heat(connection: Connection, request: Request, key: CoilKey, revision: str) -> HeatMap | str:
-    limits = service_of(request).current().of(key.plant).champion.limits
-    found = coil_matrix(connection, key, revision=revision, otherwise=limits)
+def _heat(connection: Connection, request: Request, key: CoilKey, revision: str | None) -> HeatMap | str:
+    found = coil_matrix(connection, key, revision=revision, otherwise=limits_of(request, key))
     if found is None:
         return "this revision of the coil is not known"
     return found if isinstance(found, str) else heat_map_of(found)

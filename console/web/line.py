@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, field_validator
 
 from console.rest.access import Reads
 from console.rest.cursors import cursor_after, place_of
@@ -45,7 +45,10 @@ class Filters(BaseModel):
 
     @field_validator("since", "until")
     @classmethod
-    def _by_the_clock_of_the_server(cls, time: datetime | None, _: ValidationInfo) -> datetime | None:
+    def _by_the_clock_of_the_server(
+        cls,
+        time: datetime | None,
+    ) -> datetime | None:
         """A field of a form has no time zone: it is meant as times are shown."""
         return time and time.astimezone(UTC)
 

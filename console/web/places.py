@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from schemas.audit import Word
-from schemas.layout import Face
+from schemas.explanations import CoilExplanation
+from schemas.layout import MATRIX_ROWS, SENSORS_PER_FACE, Face
 
 _NARROWEST = 0.4  # percent: a shorter place would not be seen
 
@@ -40,6 +41,20 @@ def marked_places(words: Sequence[Word], length_m: float | None) -> Iterator[Pla
                 kind="word",
                 text=(word.defect_kind or word.label).replace("_", " "),
             )
+
+
+def explained_places(explanation: CoilExplanation) -> Iterator[Place]:
+    """The regions that an explanation names, numbered as it lists them."""
+    for number, region in enumerate(explanation.regions, 1):
+        yield Place(
+            face=region.face,
+            start=round(100 * region.from_row / MATRIX_ROWS, 2),
+            width=round(100 * (region.to_row - region.from_row) / MATRIX_ROWS, 2),
+            top=round(100 * (region.sensors[0] - 1) / SENSORS_PER_FACE, 2),
+            height=round(100 * len(region.sensors) / SENSORS_PER_FACE, 2),
+            kind="for" if region.delta_p_nok > 0 else "against",
+            text=str(number),
+        )
 
 
 def place_in_words(word: Word) -> str:
