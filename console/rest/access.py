@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from fastapi import Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
-from fastapi.security import APIKeyCookie, HTTPBearer, SecurityScopes
+from fastapi.security import HTTPBearer, SecurityScopes
 
 from console.rest.problems import ProblemError
 from console.rest.rates import Rates
@@ -42,13 +42,12 @@ CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf_token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
-# For the OpenAPI document; `caller` reads both by itself, since a key that is wrong is not made good by a cookie.
-_bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key, as `coilflow keys create` makes it.")
-_cookie = APIKeyCookie(
-    name=SESSION_COOKIE,
+# For the OpenAPI document; `caller` reads the header by itself.
+_bearer = HTTPBearer(
     auto_error=False,
-    scheme_name="session",
-    description=f"A person who signed in; writes need the header `{CSRF_HEADER}` too.",
+    scheme_name="key",
+    description="An API key, as `coilflow keys create` makes it. Who is signed in by a browser needs none, but sends "
+    f"`{CSRF_HEADER}` with writes.",
 )
 
 
@@ -73,12 +72,7 @@ class SignInNeededError(ProblemError):
         )
 
 
-async def caller(
-    request: Request,
-    needed: SecurityScopes,
-    _: Annotated[object, Security(_bearer)],
-    __: Annotated[object, Security(_cookie)],
-) -> Caller:
+async def caller(request: Request, needed: SecurityScopes, _: Annotated[object, Security(_bearer)]) -> Caller:
     """Who asks, where they may do what the endpoint does.
 
     Raises:
