@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -10,10 +9,11 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from console.model_tables import plant_of
-from console.rest.access import Caller, ChangesModels
+from console.rest.access import ChangesModels
+from console.rest.model_changes import actor_of
 from console.rest.problems import ProblemError
-from console.rest.service import service_of
-from console.web.pages import render
+from console.rest.service import Service, service_of
+from console.web.asking import Question, ask, no_reason
 from flows import change_models
 from schemas.errors import BundleError, RegistryError
 from schemas.settings import Settings
@@ -41,7 +41,6 @@ _TITLES = {
     "freeze": "Freeze automatic change",
     "unfreeze": "Let automatic change go on",
 }
-_LONGEST_WHY = 500  # signs
 
 router = APIRouter(include_in_schema=False)
 
@@ -75,7 +74,7 @@ def get_action(
     """What will happen, and a field for the reason."""
     with borrowed(service_of(request).pool) as connection:
         asked = _asked(connection, action, version, plant)
-    return render(request, "model_action.html", caller=caller, asked=asked, why="", refusal=None)
+    return ask(request, caller, _question(asked))
 
 
 @router.post("/models/do/{action}")
@@ -92,30 +91,44 @@ def post_action(
     service, why = service_of(request), why.strip()
     with borrowed(service.pool) as connection:
         asked = _asked(connection, action, version, plant)
-        if not 0 < len(why) <= _LONGEST_WHY:
-            refusal = f"Say why, in at most {_LONGEST_WHY} signs: it is kept for those who come after."
-            return _again(request, caller, asked, why, refusal, HTTPStatus.UNPROCESSABLE_ENTITY)
-        if stands != asked.stands:
-            refusal = "What serves has changed since you looked: read again what will happen."
-            return _again(request, caller, asked, why, refusal, HTTPStatus.CONFLICT)
-        actor = Actor(
-            who=caller.name,
-            why=why,
-            at=datetime.now(UTC),
-            announce=change_models.model_destinations(service.settings),
-        )
-        try:
-            _DO[action](connection, asked, service.settings, actor)
-        except (BundleError, RegistryError) as error:
-            return _again(request, caller, asked, why, f"{error}; {error.remedy}", HTTPStatus.CONFLICT)
+        actor = actor_of(service.settings, caller, why)
+        refusal, status = _do(connection, service, asked, actor, stands=stands)
+        if refusal is not None:
+            return ask(request, caller, _question(asked), why=why, refusal=refusal, status=status)
         told = [one for one in model_changes(connection) if one.at == actor.at and one.who == actor.who]
     change = f"?change={told[-1].change_id}" if told else ""
     return RedirectResponse(f"/models{change}", status_code=HTTPStatus.SEE_OTHER)
 
 
-def _again(request: Request, caller: Caller, asked: Asked, why: str, refusal: str, status: HTTPStatus) -> HTMLResponse:
-    return render(
-        request, "model_action.html", status=status, caller=caller, asked=asked, why=why[:_LONGEST_WHY], refusal=refusal
+def _do(
+    connection: Connection, service: Service, asked: Asked, actor: Actor, *, stands: str
+) -> tuple[str | None, HTTPStatus]:
+    """What speaks against it, nothing being changed then; None where it is done."""
+    lacking = no_reason(actor.why)
+    if lacking is not None:
+        return lacking, HTTPStatus.UNPROCESSABLE_ENTITY
+    if stands != asked.stands:
+        return "What serves has changed since you looked: read again what will happen.", HTTPStatus.CONFLICT
+    if not service.trials.acquire(blocking=False):
+        return "Another ensemble is being tried: wait until that is done.", HTTPStatus.CONFLICT
+    try:
+        _DO[asked.action](connection, asked, service.settings, actor)
+    except (BundleError, RegistryError) as error:
+        return f"{error}; {error.remedy}", HTTPStatus.CONFLICT
+    finally:
+        service.trials.release()
+    return None, HTTPStatus.SEE_OTHER
+
+
+def _question(asked: Asked) -> Question:
+    return Question(
+        title=asked.title,
+        page=("Models", "/models"),
+        to=f"/models/do/{asked.action}",
+        happens=asked.happens,
+        fields={"version": asked.version, "plant": asked.plant, "stands": asked.stands},
+        choices={plant: plant or "every plant without its own" for plant in asked.plants},
+        harms=asked.action not in ("promote", "unfreeze"),
     )
 
 
