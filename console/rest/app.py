@@ -69,8 +69,8 @@ def create_app(service: Service) -> FastAPI:
         matrices,
         pictures,
         reviews,
+        model_changes,  # before what is named by any version: a method that is not allowed says which is
         models,
-        model_changes,
         schedule,
         deadletters,
         audits,
