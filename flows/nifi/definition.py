@@ -88,7 +88,7 @@ def _processor(one: Processor, group: str, names: Mapping[int, str]) -> Json:
         "bundle": _bundle(one.bundle),
         "position": _position(one.place),
         "style": {},
-        **_properties(one.properties, one.sensitive, names),
+        **_properties(one.properties, one.sensitive, names, dynamic=one.dynamic),
         "schedulingStrategy": "TIMER_DRIVEN",
         "schedulingPeriod": one.every,
         "executionNode": "PRIMARY" if one.one_node else "ALL",
@@ -118,7 +118,13 @@ def _service(one: Service, group: str, names: Mapping[int, str]) -> Json:
     }
 
 
-def _properties(given: Mapping[str, str | Service], sensitive: frozenset[str], names: Mapping[int, str]) -> Json:
+def _properties(
+    given: Mapping[str, str | Service],
+    sensitive: frozenset[str],
+    names: Mapping[int, str],
+    *,
+    dynamic: frozenset[str] = frozenset(),
+) -> Json:
     return {
         "properties": {name: names[id(to)] if isinstance(to, Service) else to for name, to in sorted(given.items())},
         "propertyDescriptors": {
@@ -127,7 +133,7 @@ def _properties(given: Mapping[str, str | Service], sensitive: frozenset[str], n
                 "displayName": name,
                 "identifiesControllerService": isinstance(to, Service),
                 "sensitive": name in sensitive,
-                "dynamic": False,
+                "dynamic": name in dynamic,
             }
             for name, to in sorted(given.items())
         },

@@ -11,13 +11,19 @@ from pathlib import Path
 import httpx
 import pytest
 
+from schemas.access import Scope
 from store.coils import counts
 from store.connection import connect
 from store.databases import create_database, drop_database
+from tests.rest.given import bearer
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8321"
+
+
+def key(dsn: str, *scopes: Scope) -> str:
+    return bearer(dsn, *scopes)["authorization"].removeprefix("Bearer ")
 
 
 def example(language: str) -> str:
@@ -57,9 +63,12 @@ def console(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def test_curl_sends_an_event_and_finds_its_coil(console: tuple[str, str]) -> None:
-    address, _ = console
+    address, dsn = console
     script = example("bash").replace(ADDRESS, address)
-    done = subprocess.run(["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {"COILFLOW_KEY": key(dsn, Scope.EVENTS, Scope.READ)}
+    done = subprocess.run(
+        ["bash", "-ec", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "202 Accepted" in done.stdout
     assert "/api/v1/coils/linz-hdg2/226031456" in done.stdout
@@ -69,8 +78,11 @@ def test_curl_sends_an_event_and_finds_its_coil(console: tuple[str, str]) -> Non
 def test_the_python_client_sends_a_coil_and_gets_its_verdict(console: tuple[str, str]) -> None:
     address, dsn = console
     script = example("python").replace(ADDRESS, address)
+    environment = os.environ | {"COILFLOW_KEY": key(dsn, Scope.EVENTS, Scope.READ)}
     for _ in range(2):  # as after a crash of the client
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("decided ")
     with connect(dsn) as connection:
@@ -78,7 +90,7 @@ def test_the_python_client_sends_a_coil_and_gets_its_verdict(console: tuple[str,
 
 
 def test_the_api_describes_itself(console: tuple[str, str]) -> None:
-    described = httpx.get(f"{console[0]}/openapi.json").json()
+    described = httpx.get(f"{console[0]}/openapi.json", headers=bearer(console[1], Scope.READ)).json()
     assert "/api/v1/events" in described["paths"]
 
 

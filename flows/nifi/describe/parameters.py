@@ -84,6 +84,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         description="Where `coilflow console` answers; the scheduler is asked there to retrain.",
         value="http://localhost:8321",
     ),
+    Parameter(
+        name="console.authorization",
+        description="How NiFi is known there: Bearer and a key of `coilflow keys create nifi --scope operate`.",
+        sensitive=True,
+    ),
 )
 
 

@@ -62,6 +62,7 @@ class Processor:
     comments: str
     properties: Mapping[str, "str | Service"] = field(default_factory=dict)
     sensitive: frozenset[str] = frozenset()  # names of properties
+    dynamic: frozenset[str] = frozenset()  # names of properties that its type does not know
     ended: frozenset[str] = frozenset()  # relationships that NiFi terminates
     retried: frozenset[str] = frozenset()  # relationships that are tried again before a FlowFile leaves by them
     every: str = "0 sec"  # run schedule

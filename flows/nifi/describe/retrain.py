@@ -5,6 +5,7 @@ from flows.nifi.describe.lanes import aside
 from flows.nifi.describe.parameters import parameters, ref
 from flows.nifi.describe.parts import Connection, Flow, Funnel, Label, Place, Processor
 
+_AUTHORIZATION = "Authorization"
 _LEFT, _LANE, _ASIDE = 0, 560, 1040
 
 
@@ -36,7 +37,10 @@ def retrain() -> Flow:
             "Request Content-Type": "application/json",
             "Request Date Header Enabled": "True",
             "Response Redirects Enabled": "True",
+            _AUTHORIZATION: ref("console.authorization"),
         },
+        sensitive=frozenset({_AUTHORIZATION}),
+        dynamic=frozenset({_AUTHORIZATION}),  # a header
         ended=frozenset({"Original", "Response"}),
         retried=frozenset({"Retry", "Failure"}),
     )
@@ -68,5 +72,5 @@ def retrain() -> Flow:
                 height=130,
             ),
         ),
-        parameters=parameters("console.url"),
+        parameters=parameters("console.url", "console.authorization"),
     )

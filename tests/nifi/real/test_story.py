@@ -18,10 +18,12 @@ from kafka import TopicPartition
 from flows.kafka.client import reader
 from flows.nifi.server import Nifi, SignIn
 from models.ensemble import SHIPPED, load_ensemble
+from schemas.access import Scope
 from schemas.coils import CoilKey
 from tests.nifi.real.coils import Phase, Reference, reference
 from tests.nifi.real.server import alive, set_properties
 from tests.nifi.real.world import SECOND, World, second_ensemble
+from tests.rest.given import bearer
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.nifi
@@ -233,7 +235,8 @@ def test_retrain_asks_the_scheduler(world: World, say: Say) -> None:
         wait_until(lambda: _ADDRESS.search(console.read_text()), MOST_S)
         [address] = set(_ADDRESS.findall(console.read_text()))
         parameters = world.folder / "console.toml"
-        parameters.write_text(f'"console.url" = "{address}"\n')
+        known = bearer(world.dsn, Scope.OPERATE)["authorization"]
+        parameters.write_text(f'"console.url" = "{address}"\n"console.authorization" = "{known}"\n')
         status, told = world.deployed("deploy", "retrain", "--parameters", str(parameters))
         assert status == 0, told
         asked = "select why from coilflow.fires where job = 'retrain' and requested_by = 'http'"
