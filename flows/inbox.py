@@ -81,7 +81,7 @@ def judge_due(
     COILS.labels("rejected").inc(len(rejects))
     ended_ns = time.time_ns()
     for due in taken.due:
-        VERDICT_SECONDS.observe(max(0.0, ended_ns / 1e9 - due.coil.last_ms / 1000))
+        VERDICT_SECONDS.observe(max(0.0, ended_ns / 1e9 - due.coil.last_timestamp_ms / 1000))
     if tracing is not None and timeline is not None:
         trace_coils(
             tracing,

@@ -92,6 +92,7 @@ def _open_coil(
             coil.fail((decoded.error, decoded.remedy), message, offset=one.inbox_id, now_ms=now_ms)
         else:
             coil.apply(decoded, message, offset=one.inbox_id, now_ms=now_ms)
+    coil.first_timestamp_ms, coil.last_timestamp_ms = _ms(events[0].received_at), _ms(events[-1].received_at)
     return coil
 
 

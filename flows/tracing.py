@@ -233,8 +233,8 @@ def _trace_coil(
     steps = [span for keys, span in timeline.steps if coil.key in keys]
     judged_ns = min((span.began_ns for span in steps), default=recorded_ns[0])
     # The broker's clock is not ours: a message never comes after it was judged.
-    last_ns = min(coil.last_ms * _MS, judged_ns) if coil.last_ms else judged_ns
-    first_ns = min(coil.first_ms * _MS, last_ns) if coil.first_ms else last_ns
+    last_ns = min(coil.last_timestamp_ms * _MS, judged_ns) if coil.last_timestamp_ms else judged_ns
+    first_ns = min(coil.first_timestamp_ms * _MS, last_ns) if coil.first_timestamp_ms else last_ns
     parts = (
         Span(name="receive", began_ns=first_ns, ended_ns=last_ns, attributes={"coilflow.events": len(coil.messages)}),
         *steps,

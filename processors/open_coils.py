@@ -32,9 +32,9 @@ class OpenCoil:
     holds_from: int | None = None  # oldest message that neither a verdict nor a parked state keeps
     first_offset: int = -1
     last_offset: int = -1
-    first_ms: int = 0  # of the log's clock
     last_ms: int = 0
-    last_timestamp_ms: int = 0  # of the broker
+    first_timestamp_ms: int = 0  # of the broker, or the inbox; 0: taken up from the database
+    last_timestamp_ms: int = 0
     fault: tuple[str, str] | None = None
     messages: list[Message] = field(default_factory=list)
     message_bytes: int = 0
@@ -145,8 +145,6 @@ class OpenCoil:
         self.message_bytes += len(message[0] or b"")
         if self.holds_from is None:
             self.holds_from = offset
-        if not self.first_ms:
-            self.first_ms = now_ms
         if self.first_offset < 0:
             self.first_offset = offset
         self.last_offset = offset

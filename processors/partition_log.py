@@ -132,6 +132,7 @@ class PartitionLog:
             tally.applied += 1
             coil.last_timestamp_ms = timestamp_ms
             if key not in opened:
+                coil.first_timestamp_ms = timestamp_ms
                 tally.coils_seen += 1
                 opened[key] = coil
         return rejects
