@@ -62,22 +62,23 @@ def message_facts(whole: WholeDeadLetter) -> list[tuple[str, str]]:
     return facts + [(f"header {name}", _short(value)) for name, value in whole.log.headers]
 
 
-def readable(original: bytes) -> str:
-    """Text where it is text, else the bytes in hexadecimal; the first of many."""
-    text = _printable(original)
+def readable(original: bytes, *, all_by: str = "--original FILE writes all") -> str:
+    """Text where it is text, else the bytes in hexadecimal; the first of many, and then how to get all."""
+    text = printable(original)
     if text is not None:
-        return text[:_SHOWN_SIGNS] + _more(len(text) - _SHOWN_SIGNS, "signs")
+        return text[:_SHOWN_SIGNS] + _more(len(text) - _SHOWN_SIGNS, "signs", all_by)
     rows = range(0, min(len(original), _SHOWN_BYTES), 16)
     lines = [f"{at:08x}  {original[at : at + 16].hex(' '):<47}  {_signs(original[at : at + 16])}" for at in rows]
-    return "\n".join(lines) + _more(len(original) - _SHOWN_BYTES, "bytes")
+    return "\n".join(lines) + _more(len(original) - _SHOWN_BYTES, "bytes", all_by)
 
 
 def _short(value: bytes) -> str:
-    text = _printable(value)
+    text = printable(value)
     return f"0x{value.hex()}" if text is None else text
 
 
-def _printable(value: bytes) -> str | None:
+def printable(value: bytes) -> str | None:
+    """Bytes as the text that they are; None where they are none, or hold signs that are no print."""
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -85,8 +86,8 @@ def _printable(value: bytes) -> str | None:
     return text if all(sign.isprintable() or sign in "\r\n\t" for sign in text) else None
 
 
-def _more(hidden: int, what: str) -> str:
-    return f"\n… {hidden} more {what}; --original FILE writes all" if hidden > 0 else ""
+def _more(hidden: int, what: str, all_by: str) -> str:
+    return f"\n… {hidden} more {what}; {all_by}" if hidden > 0 else ""
 
 
 def _signs(row: bytes) -> str:

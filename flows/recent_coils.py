@@ -34,14 +34,6 @@ class Distribution:
     coils: int  # of now
 
 
-def coils_until(
-    connection: Connection, settings: Settings, plant: str, *, now: datetime, coils: int
-) -> tuple[LatestCoil, ...]:
-    """The newest coils of a plant within the score's window, oldest first; raises StoreError."""
-    after = now - timedelta(days=settings.score.window_days)
-    return latest_coils(connection, plant, after=after, until=now, coils=coils)
-
-
 def gauge_of(coils: Sequence[LatestCoil]) -> GaugeHealth:
     """How the gauge did over stored coils; those that came as a matrix tell nothing of it."""
     return gauge_health(coils_from_stored([coil.stored for coil in coils]))
@@ -72,7 +64,8 @@ def distribution_of(
     expected = None if reference is None else reference.quantities.get(quantity)
     if reference is None or expected is None:
         return None
-    coils = coils_until(connection, settings, plant, now=now, coils=settings.drift.window_coils)
+    after = now - timedelta(days=settings.score.window_days)
+    coils = latest_coils(connection, plant, after=after, until=now, coils=settings.drift.window_coils)
     values = watched_quantities(coils, limits=limits, version=version, members=stored.members).get(quantity)
     known = np.zeros(0) if values is None else values[~np.isnan(values)]
     if not len(known):

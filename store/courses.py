@@ -86,6 +86,14 @@ def feedback_course(
     return counts
 
 
+def last_word(connection: Connection) -> datetime | None:
+    """When somebody said something last; raises StoreError."""
+    with store_errors("look for the last word"):
+        [row] = connection.execute(query("last_word")).fetchall()
+    found: datetime | None = row["at"]
+    return found
+
+
 def coil_balance(connection: Connection) -> tuple[Balance, ...]:
     """Coils by plant and what became of them; raises StoreError."""
     with store_errors("count the coils"):

@@ -52,7 +52,14 @@ def day_bars(name: str, title: str, days: Sequence[tuple[date, Mapping[str, int]
 
 
 def distribution_chart(
-    name: str, title: str, cuts: Sequence[float], then: Sequence[float], now: Sequence[float], *, unit: str = ""
+    name: str,
+    title: str,
+    cuts: Sequence[float],
+    then: Sequence[float],
+    now: Sequence[float],
+    *,
+    percent: bool,
+    unit: str = "",
 ) -> Markup:
     """Shares of coils between cuts, as they were (outlined) and as they are (filled).
 
@@ -62,13 +69,15 @@ def distribution_chart(
         cuts: ascending, one fewer than there are shares.
         then: share of coils in each bin of the reference.
         now: the same of the latest coils.
-        unit: of the cuts.
+        percent: the cuts are shares themselves.
+        unit: of the cuts otherwise.
     """
     ticks = value_ticks(0, max(*then, *now), percent=True, most=4)
     up = Scale(low=0, high=ticks[-1].value, first=HEIGHT - BOTTOM, last=TOP)
     step = (WIDTH - RIGHT - LEFT) / len(then)
     parts = [*levels(up, ticks, last=WIDTH - RIGHT, named="of coils")]
-    bins = _bins(cuts)
+    ends = [f"{100 * cut:.2g}" if percent else f"{cut:.2g}" for cut in cuts]
+    bins, unit = _bins(ends), "%" if percent else unit
     for place, (before, after) in enumerate(zip(then, now, strict=True)):
         x = LEFT + place * step
         hint = tag("title", f"{bins[place]} {unit}: {said(before, percent=True)} then, {said(after, percent=True)} now")
@@ -78,9 +87,9 @@ def distribution_chart(
         )
         top = up(before)
         parts.append(tag("rect", x=x + 0.04 * step, y=top, width=0.92 * step, height=up(0) - top, class_="then"))
-    for place, cut in enumerate(cuts):
+    for place, end in enumerate(ends):
         x = LEFT + (place + 1) * step
-        parts.append(tag("text", f"{cut:.3g}", x=x, y=HEIGHT - BOTTOM + 16, class_="tick middle"))
+        parts.append(tag("text", end, x=x, y=HEIGHT - BOTTOM + 16, class_="tick middle"))
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(tag("text", unit or "value", x=middle, y=HEIGHT - 6, class_="axis middle"))
     legend = [
@@ -111,8 +120,7 @@ def _hatching(name: str) -> Markup:
     return tag("defs", tag("pattern", line, attributes=size))
 
 
-def _bins(cuts: Sequence[float]) -> list[str]:
-    ends = [f"{cut:.3g}" for cut in cuts]
+def _bins(ends: Sequence[str]) -> list[str]:
     if not ends:
         return ["all"]
     return [

@@ -20,7 +20,7 @@ def levels(up: Scale, ticks: Sequence[Tick], *, last: float, named: str) -> Iter
         yield tag("line", x1=LEFT, x2=last, y1=y, y2=y, class_="grid")
         yield tag("text", tick.text, x=LEFT - 8, y=y + 4, class_="tick end")
     yield tag("line", x1=LEFT, x2=last, y1=up.first, y2=up.first, class_="axis-line")
-    yield tag("text", named, x=LEFT - 8, y=TOP - 12, class_="axis end")
+    yield tag("text", named, x=2, y=TOP - 14, class_="axis")
 
 
 def sign(style: int, x: float, y: float) -> Markup:

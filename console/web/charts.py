@@ -221,6 +221,29 @@ def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: b
     return figure(name, title, described, parts, columns, rows, height=height, legend=legend)
 
 
+def sparkline(values: Sequence[float], *, bound: float) -> Markup:
+    """A course without axes beside the figures that it ends with; the dashed line is the bound.
+
+    Args:
+        values: in order, at even steps.
+        bound: above which the figure is out of bounds.
+    """
+    if not values:
+        return NOTHING
+    highest = max(*values, 1.25 * bound)
+    step = 100 / max(len(values) - 1, 1)
+    course = path([(place * step, 24 - 22 * value / highest) for place, value in enumerate(values)])
+    y = 24 - 22 * bound / highest
+    return tag(
+        "svg",
+        tag("line", x1=0, x2=100, y1=y, y2=y),
+        tag("path", d=course),
+        attributes={"viewBox": "0 0 100 26", "preserveAspectRatio": "none"},
+        class_="spark",
+        aria_hidden="true",
+    )
+
+
 def _axes(
     across: Scale, up: Scale, across_ticks: Sequence[Tick], up_ticks: Sequence[Tick], *, across_said: str, up_said: str
 ) -> Iterator[Markup]:

@@ -34,7 +34,7 @@ def run_strip(fires: Sequence[PastFire]) -> Markup:
     size: dict[str, Attribute] = {"viewBox": f"0 0 {width:g} {_HEIGHT:g}", "width": width, "height": _HEIGHT}
     failed = sum(fire.state in ("failed", "missed") for fire in fires)
     told = f"last {len(fires)} runs, {failed} failed or missed, the longest took {said_s(longest_s)}"
-    return tag("svg", *parts, attributes=size, class_="strip", role="img", aria_label=told)
+    return tag("svg", *parts, attributes=size, class_="run-strip", role="img", aria_label=told)
 
 
 def took_s(fire: PastFire) -> float | None:

@@ -76,3 +76,6 @@ with recursive plants as (
     where p.plant is not null
 )
 select plant from plants where plant is not null order by plant;
+
+-- name: last_word
+select max(given_at) as at from coilflow.feedback;
