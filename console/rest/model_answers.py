@@ -183,9 +183,9 @@ class DriftFigure(BaseModel):
 
     psi: float
     at_least: float  # above which it drifted
-    mean: float
-    reference_mean: float
-    coils: float
+    mean: float | None = None
+    reference_mean: float | None = None
+    coils: float | None = None
     drifted: bool
 
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from store.connection import Connection, connect
+from store.decisions import record_decision
 from store.leadership import leader_session, take_over
 from store.schedule import last_fires
 from store.schedules import pause_job, register_schedules
@@ -33,7 +34,8 @@ def test_a_run_is_asked_for_once_however_often_nifi_repeats_it(client: httpx.Cli
     with connect(led) as connection:
         (fire,) = last_fires(connection, "retrain", most=5)
     assert fire.requested_by == "http"
-    assert fire.why is not None and fire.why.startswith(f"{WHY['why']} (key:test-")
+    assert fire.why is not None
+    assert fire.why.startswith(f"{WHY['why']} (key:test-")
 
 
 def test_of_two_requests_at_once_one_waits(client: httpx.Client, led: str) -> None:
@@ -85,3 +87,55 @@ def test_an_unknown_job_and_a_request_without_reason_are_named(client: httpx.Cli
     assert (unknown.status_code, "retrain" in unknown.json()["remedy"]) == (404, True)
     for body in ({}, {"why": ""}, {"why": "a\u0000b"}, {"why": "x", "who": "y"}):
         assert client.post(RETRAIN, json=body).status_code == 422
+
+
+def test_the_schedule_shows_jobs_leader_and_alarms(client: httpx.Client, led: str) -> None:
+    found = client.get("/api/v1/schedule").json()
+    jobs = {one["job"]: one for one in found["items"]}
+    assert (jobs["retrain"]["cron"], jobs["retrain"]["paused"], jobs["retrain"]["last"]) == ("0 3 * * 0", None, None)
+    assert jobs["retrain"]["next"] is not None
+    assert found["leader"]["holder"] == "given"
+    assert found["alarms"] == []
+
+
+def test_a_job_says_what_it_did_and_why_not(client: httpx.Client, led: str) -> None:
+    client.post(RETRAIN, json=WHY)
+    with connect(led) as connection:
+        record_decision(
+            connection,
+            "retrain",
+            at=datetime.now(UTC),
+            subject="every plant: ensemble e1",
+            act=False,
+            why=("cooldown: 3 days left",),
+            evidence={"recall": 0.93},
+        )
+    told = client.get("/api/v1/schedule/retrain").json()
+    [run], [decision] = told["runs"], told["decisions"]
+    assert (run["state"], run["requested_by"]) == ("due", "http")
+    assert (decision["act"], decision["why"], decision["evidence"]) == (
+        False,
+        ["cooldown: 3 days left"],
+        {"recall": 0.93},
+    )
+    assert client.get("/api/v1/schedule/bake").status_code == 404
+
+
+def test_a_job_is_paused_with_who_and_why_and_goes_on(client: httpx.Client, led: str) -> None:
+    def change(what: str) -> httpx.Response:
+        return client.post(f"/api/v1/schedule/retrain/{what}", json=WHY if what == "pause" else None)
+
+    assert change("pause").json() == {"job": "retrain", "paused": True, "changed": True}
+    assert change("pause").json()["changed"] is False
+    paused = client.get("/api/v1/schedule/retrain").json()["job"]
+    assert (paused["paused"]["why"], paused["next"]) == (WHY["why"], None)
+    assert paused["paused"]["by"].startswith("key:test-")
+    assert change("resume").json() == {"job": "retrain", "paused": False, "changed": True}
+    assert client.get("/api/v1/schedule/retrain").json()["job"]["paused"] is None
+    assert client.post("/api/v1/schedule/bake/pause", json=WHY).status_code == 404
+
+
+def test_a_request_repeated_under_its_key_is_answered_as_before(client: httpx.Client, led: str) -> None:
+    key = {"Idempotency-Key": "sunday"}
+    told = [client.post(RETRAIN, json=WHY, headers=key).json() for _ in range(2)]
+    assert told == [{"job": "retrain", "asked": True}] * 2
