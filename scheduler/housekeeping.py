@@ -9,6 +9,7 @@ from functools import partial
 
 from scheduler.jobs import JobContext
 from scheduler.old_files import remove_old_files
+from store.changes import prune_changes
 from store.connection import Connection, connect
 from store.drift import prune_drift_checks
 from store.idempotency import KEPT, prune_requests
@@ -43,6 +44,7 @@ def housekeeping(context: JobContext) -> str:
         checks = _all(connection, context, partial(prune_drift_checks, before=scored, rows=_ROWS), _ROWS)
         before = context.now - KEPT
         answers = _all(connection, context, partial(prune_requests, before=before, rows=_ROWS), _ROWS)
+        changes = _all(connection, context, partial(prune_changes, before=published, rows=_ROWS), _ROWS)
         files, folders = remove_old_files(connection, context, written)
     told = {
         "published rows of the outbox": rows,
@@ -50,6 +52,7 @@ def housekeeping(context: JobContext) -> str:
         "old scores": scores,
         "old drift checks": checks,
         "kept answers of the console": answers,
+        "changes that event streams told": changes,
         "old files": files,
         "copies of old ensembles": folders,
     }

@@ -23,6 +23,7 @@ from console.rest import (
     reviews,
     schedule,
     search,
+    stream,
 )
 from console.rest.guards import bounded, known_names_only, own_pages_only, secured
 from console.rest.names import keep_slashes
@@ -65,6 +66,7 @@ def create_app(service: Service) -> FastAPI:
         explanations,
         feedback,
         search,
+        stream,
         coils,
         matrices,
         pictures,

@@ -10,6 +10,7 @@ from console.rest.names import REST, NamedCoil
 from console.rest.negotiation import wanted_form
 
 PNG, SVG = "image/png", "image/svg+xml"
+_SVG_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # its cells are an image within
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 router = APIRouter(tags=["coils"])
@@ -34,4 +35,5 @@ def get_picture(
     found = matrix_of(request, key, revision)
     draw = picture_svg if form == SVG else picture_png
     title = f"coil {key.coil_id}, plant {key.plant}"
-    return Response(draw(heat_map_of(found), title, dark=dark), media_type=form, headers={"Vary": "Accept"})
+    headers = {"Vary": "Accept"} | ({"Content-Security-Policy": _SVG_POLICY} if form == SVG else {})
+    return Response(draw(heat_map_of(found), title, dark=dark), media_type=form, headers=headers)

@@ -8,6 +8,7 @@ from functools import partial
 
 from fastapi import Request
 
+from console.feed import Feed
 from console.rest.readiness import Readiness, readiness_of
 from flows.inbox import InboxJudge
 from flows.served import Current
@@ -27,6 +28,7 @@ class Service:
     settings: Settings
     decode: Decoder
     judge: InboxJudge
+    feed: Feed
     current: Current  # what serves, for what is drawn of coils
     readiness: Readiness
     tracing: Tracing | None = None  # of coils; None: nobody asks
@@ -55,18 +57,22 @@ def running_service(
         tracing_of(settings, service="console") as tracing,
     ):
         judge = InboxJudge(dsn, current, settings, decode=decode, tracing=tracing)
+        feed = Feed(dsn)
         judge.start()
+        feed.start()
         try:
             yield Service(
                 pool=pool,
                 settings=settings,
                 decode=decode,
                 judge=judge,
+                feed=feed,
                 current=current,
                 readiness=readiness_of(pool, settings),
                 tracing=tracing,
             )
         finally:
+            feed.stop()
             judge.stop()
 
 

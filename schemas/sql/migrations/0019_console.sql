@@ -74,6 +74,15 @@ create table coilflow.changes (
 comment on table coilflow.changes is 'What event streams tell; triggers keep it, housekeeping deletes what is old.';
 comment on column coilflow.changes.ref is 'verdict_id, change_id, answer_id or warning_id.';
 
+create table coilflow.changes_forgotten (
+    one  boolean primary key default true check (one),
+    txid xid8 not null default '0'
+);
+
+comment on table coilflow.changes_forgotten is
+    'One row: up to which transaction changes may have been deleted. Who was told less has to look at everything anew.';
+insert into coilflow.changes_forgotten default values;
+
 create function coilflow.note_verdicts() returns trigger language plpgsql as $$
 begin
     insert into coilflow.changes (kind, ref)
