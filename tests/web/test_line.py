@@ -1,0 +1,127 @@
+"""The line's page shows coils as they come, and never moves under somebody who reads."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from models.ensemble import Ensemble
+from schemas.coils import CoilKey
+from schemas.settings import Settings
+from schemas.verdicts import Label
+from store.connection import Connection
+from tests.web.conftest import Line, Window
+from tests.web.given import labelled, run_line, texts
+
+
+@pytest.fixture
+def page(operator: Window) -> Page:
+    """The line, open and connected."""
+    operator.page.goto("/")
+    expect(operator.page.locator("#pulse")).to_have_text("live")
+    return operator.page
+
+
+def come(line: Line, ensemble: Ensemble, settings: Settings) -> CoilKey:
+    """More coils come; the newest of them."""
+    return run_line(line.dsn, ensemble, settings, coils=2, seed=99, every=timedelta(seconds=1))[-1]
+
+
+def test_coils_arrive_by_themselves_and_are_told(
+    page: Page, line: Line, ensemble: Ensemble, settings: Settings
+) -> None:
+    before = texts(page, "#rows a.open")
+    newest = come(line, ensemble, settings)
+    expect(page.locator("#rows a.open").first).to_have_text(newest.coil_id)
+    expect(page.locator("#newest .newest-id")).to_have_text(newest.coil_id)
+    expect(page.locator("#summary")).to_have_text(re.compile(rf"Coil {newest.coil_id}: (OK|NOK|UNDECIDED)"))
+    assert texts(page, "#rows a.open")[2:] == before[: len(before) - 2]
+
+
+def test_a_paused_list_stays_as_it_is_until_it_goes_on(
+    page: Page, line: Line, ensemble: Ensemble, settings: Settings
+) -> None:
+    before = texts(page, "#rows a.open")
+    page.keyboard.press("p")
+    newest = come(line, ensemble, settings)
+    expect(page.get_by_role("button", name="2 new coils: show them")).to_be_visible()
+    assert texts(page, "#rows a.open") == before
+    page.keyboard.press("p")
+    expect(page.locator("#rows a.open").first).to_have_text(newest.coil_id)
+
+
+def test_a_list_in_which_somebody_stands_stays_as_it_is_until_it_is_asked_for_more(
+    page: Page, line: Line, ensemble: Ensemble, settings: Settings
+) -> None:
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    before = texts(page, "#rows a.open")
+    newest = come(line, ensemble, settings)
+    button = page.get_by_role("button", name="2 new coils: show them")
+    expect(button).to_be_visible()
+    assert texts(page, "#rows a.open") == before
+    assert texts(page, "#rows .here a.open") == [before[1]]
+    button.click()
+    expect(page.locator("#rows a.open").first).to_have_text(newest.coil_id)
+
+
+def test_a_coil_is_opened_by_keys_alone(page: Page) -> None:
+    second = texts(page, "#rows a.open")[1]
+    for key in ("j", "j", "j", "k", "Enter"):
+        page.keyboard.press(key)
+    expect(page).to_have_url(re.compile(rf"/coils/plant-1/{second}$"))
+
+
+def test_letters_can_be_turned_off(page: Page) -> None:
+    page.keyboard.press("?")
+    page.get_by_label("Letters act as keys").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("j")
+    assert page.locator("#rows .here").count() == 0
+    page.reload()
+    page.keyboard.press("j")
+    assert page.locator("#rows .here").count() == 0
+
+
+def test_filters_show_what_they_say_and_pages_follow_each_other(page: Page, line: Line, connection: Connection) -> None:
+    page.get_by_label("Label").select_option("NOK")
+    page.get_by_role("button", name="Show", exact=True).click()
+    assert texts(page, "#rows a.open") == [key.coil_id for key in labelled(connection, Label.NOK)]
+    page.get_by_role("link", name="Clear").click()
+    first = texts(page, "#rows a.open")
+    page.get_by_role("link", name="Older coils").click()
+    assert [*first, *texts(page, "#rows a.open")] == [key.coil_id for key in reversed(line.keys)]
+    page.get_by_label("Coil begins with").fill(first[0])
+    page.get_by_label("Coil begins with").press("Enter")
+    assert texts(page, "#rows a.open") == [first[0]]
+
+
+def test_an_open_coil_that_is_out_of_its_band_is_warned_of(page: Page, connection: Connection) -> None:
+    connection.execute("insert into coilflow.coils (plant, coil_id, state) values ('plant-1', 'still-runs', 'open')")
+    connection.execute(
+        "insert into coilflow.early_warnings (plant, coil_id, data, warned_at) values ('plant-1', 'still-runs',"
+        " jsonb_build_object('plant', 'plant-1', 'coil_id', 'still-runs', 'face', 'top', 'side', 'below', 'bound_g_m2',"
+        " 100, 'worst_g_m2', 81.5, 'from_position', 0, 'to_position', 9, 'out_of_band_m', 42, 'warned_at',"
+        " %(now)s::timestamptz), %(now)s)",
+        {"now": datetime.now(UTC)},
+    )
+    expect(page.locator("#warned")).to_contain_text("still-runs still runs: top face below 100 g/m² over 42 m")
+
+
+def test_the_shift_is_counted(page: Page, connection: Connection) -> None:
+    counted = connection.execute(
+        "select count(*) from coilflow.verdicts where decided_at > (select max(decided_at) from coilflow.verdicts)"
+        " - interval '8 hours' group by label"
+    ).fetchall()
+    assert sum(int(text) for text in texts(page, "#shift dd")[:3]) == sum(row["count"] for row in counted)
+
+
+def test_the_page_says_when_it_is_not_connected(operator: Window) -> None:
+    page = operator.page
+    page.route("**/api/v1/stream", lambda route: route.abort())
+    page.goto("/")
+    expect(page.locator("#pulse")).to_have_text("not connected: tries again")
+    page.unroute("**/api/v1/stream")
+    expect(page.locator("#pulse")).to_have_text("live", timeout=30_000)
+    operator.seen.faults.clear()  # the browser complains of what was taken from it here
