@@ -1,0 +1,1 @@
+"""What watches coilflow: alerts for Prometheus, a dashboard for Grafana."""
