@@ -120,7 +120,7 @@ def explain_coil(batch: pa.RecordBatch, ensemble: Ensemble, *, judged_by: str | 
     length_m, revision = (batch.column(name).to_pylist()[0] for name in ("length_m", "revision"))
     rows = [(start * WINDOW_ROWS, (start + 1) * WINDOW_ROWS) for start in range(WINDOWS)]
     limits = ensemble.limits if found.scale == "limits" else None
-    regions = [_region(region, found, batch, length_m, limits) for region in found.regions]
+    regions = [_region(region, batch, length_m, limits) for region in found.regions]
     return CoilExplanation(
         plant=key.plant,
         coil_id=key.coil_id,
@@ -130,6 +130,7 @@ def explain_coil(batch: pa.RecordBatch, ensemble: Ensemble, *, judged_by: str | 
         judged_by=judged_by,
         base_p_nok=round(found.base_p_nok, _DIGITS),
         threshold=found.threshold,
+        undisturbed_p_nok=round(found.undisturbed_p_nok, _DIGITS),
         p_nok_without_regions=round(found.p_nok_without_regions, _DIGITS),
         length_m=length_m,
         faces=list(FACES),
@@ -152,9 +153,7 @@ def _rounded(cells: np.ndarray) -> Contributions:
     return values
 
 
-def _region(
-    region: Region, found: Explanation, batch: pa.RecordBatch, length_m: float | None, limits: Limits | None
-) -> ExplainedRegion:
+def _region(region: Region, batch: pa.RecordBatch, length_m: float | None, limits: Limits | None) -> ExplainedRegion:
     first, last = region.first_sensor + 1, region.last_sensor + 1
     span = (None, None) if length_m is None else tuple(_metre(r, length_m) for r in (region.first_row, region.last_row))
     place = f"rows {region.first_row + 1}–{region.last_row} of {MATRIX_ROWS}"
@@ -163,7 +162,6 @@ def _region(
     sensors = f"sensor {first}" if first == last else f"sensors {first}–{last}"
     seen = _deviation(tensor_values(batch)[0][region.mask], limits)
     speaks = "for NOK" if region.delta_p_nok > 0 else "for OK"
-    without = min(max(found.base_p_nok - region.delta_p_nok, 0.0), 1.0)
     return ExplainedRegion(
         face=region.face,
         from_m=span[0],
@@ -173,8 +171,10 @@ def _region(
         sensors=list(range(first, last + 1)),
         delta_p_nok=round(region.delta_p_nok, _DIGITS),
         delta_log_odds=round(region.delta_log_odds, _DIGITS),
+        p_nok_without=round(region.p_nok_without, _DIGITS),
+        p_nok_alone=round(region.p_nok_alone, _DIGITS),
         text=f"{region.face} face, {place}, {sensors}{seen}: speaks {speaks}; "
-        f"p(NOK) would be {without:.2f} without it, not {found.base_p_nok:.2f}",
+        f"p(NOK) {region.p_nok_without:.2f} without it, {region.p_nok_alone:.2f} with nothing else",
     )
 
 

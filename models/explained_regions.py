@@ -8,7 +8,7 @@ from schemas.coils import FloatArray
 
 _BEGINS = 0.25  # of the largest contribution: a smaller cell begins no rectangle,
 _BELONGS = 0.1  # and a smaller one belongs to none
-_MOST = 4
+_MOST = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +24,7 @@ class Box:
 
 
 def regions_of(cells: FloatArray) -> list[Box]:
-    """At most four rectangles around the largest contributions, the largest first.
+    """At most three rectangles around the largest contributions, the largest first.
 
     A rectangle grows from its largest cell, at least a quarter of the coil's largest, across the strip and then along
     it, as long as cells speak alike and contribute a tenth of the coil's largest.

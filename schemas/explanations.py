@@ -27,8 +27,10 @@ class ExplainedRegion(_Said):
     from_row: int  # of the 264 rows of the matrix
     to_row: int  # exclusive
     sensors: list[int]  # 1..9
-    delta_p_nok: float  # p_nok less what it would be with undisturbed strip there: above zero speaks for NOK
-    delta_log_odds: float
+    delta_p_nok: float  # what it contributes to p_nok, above zero speaks for NOK: the mean of what it takes away,
+    delta_log_odds: float  # were it left out, and of what it brings to a coil that is undisturbed elsewhere
+    p_nok_without: _Share  # of the coil with undisturbed strip there
+    p_nok_alone: _Share  # of undisturbed strip with nothing but this
     text: str  # the same in words
 
 
@@ -43,13 +45,14 @@ class CoilExplanation(_Said):
     judged_by: str | None  # that gave the verdict that stands; None: no verdict is asked about
     base_p_nok: _Share
     threshold: _Share
+    undisturbed_p_nok: _Share  # with the whole coil undisturbed
     p_nok_without_regions: _Share  # with all regions undisturbed that speak for NOK
     length_m: float | None
     faces: list[Face]
     sensor_groups: list[list[int]]
     windows_rows: list[tuple[int, int]]  # of the 264 rows, the end exclusive
     windows_m: list[tuple[float, float]] | None  # the same in metres, where the length is known
-    cells: Contributions  # change of p_nok, above zero speaks for NOK
+    cells: Contributions  # to p_nok, above zero speaks for NOK
     cells_log_odds: Contributions
     regions: list[ExplainedRegion]  # largest first
     text: str  # one sentence

@@ -20,7 +20,7 @@ from schemas.matrices import Scale
 from tests.explain.linear import linear_ensemble
 from tests.models.coils import batch_of, random_matrix
 
-MOST_ASKED = 48
+MOST_ASKED = 57
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +63,33 @@ def test_a_linear_member_is_explained_by_its_own_sums(linear: Ensemble, weights:
     np.testing.assert_allclose(of(coil, linear).log_odds, in_grid(coil * weights), atol=2e-5)
 
 
-def test_cells_of_a_stretch_add_up_to_what_the_whole_stretch_does(shipped: Ensemble) -> None:
+def test_cells_add_up_to_what_their_part_takes_away_and_brings(shipped: Ensemble) -> None:
     coil = random_matrix(1, seed=3)[0] / 4
     found = of(coil, shipped)
-    for face, stretch in ((0, 0), (1, 5), (0, 11)):
-        without = coil.copy()
-        without[22 * stretch : 22 * (stretch + 1), 9 * face : 9 * face + 9] = 0
-        changed = found.base_p_nok - _limits_only(shipped, coil, without)
-        assert found.p_nok[face, 2 * stretch : 2 * stretch + 2].sum() == pytest.approx(changed, abs=2e-6)
+    asked = occlusion.occluded(batch_of(coil[None]), shipped)
+    for face, sixth in ((0, 0), (1, 2), (0, 5)):
+        part = np.zeros((2, *MATRIX_SHAPE), dtype=np.bool_)
+        for half in range(2):
+            start = 44 * sixth + 22 * half
+            part[half, start : start + 22, 9 * face : 9 * face + 9] = True
+        alone = ~part.any(axis=0, keepdims=True)
+        first, second, kept = asked.p_nok(np.concatenate([part, alone]))
+        taken = 2 * found.base_p_nok - first - second
+        brought = kept - found.undisturbed_p_nok
+        summed = found.p_nok[face, 4 * sixth : 4 * sixth + 4].sum()
+        assert summed == pytest.approx((taken + brought) / 2, abs=5e-6)
 
 
-def _limits_only(ensemble: Ensemble, coil: Float32Array, without: Float32Array) -> float:
-    """The score of a changed coil whose `self` members see it stretched as the unchanged one."""
-    mask = (coil != without)[None]
-    return float(occlusion.occluded(batch_of(coil[None]), ensemble).p_nok(mask)[0])
+def test_a_defect_on_both_faces_is_seen_though_either_alone_is_enough(shipped: Ensemble) -> None:
+    """Without either face the coil is as bad as it is: leaving out alone would say that nothing matters."""
+    coil = disturbed((slice(40, 200), slice(0, 18)), by=-0.15)
+    found = of(coil, shipped)
+    assert {region.face for region in found.regions} == {"top", "bottom"}
+    for region in found.regions:
+        assert region.p_nok_without > found.threshold
+        assert region.p_nok_alone > found.threshold
+        assert region.delta_p_nok > 0.2
+    assert found.p_nok_without_regions < found.threshold
 
 
 def test_a_region_changes_the_score_as_the_ensemble_itself_says(linear: Ensemble) -> None:
@@ -84,10 +97,13 @@ def test_a_region_changes_the_score_as_the_ensemble_itself_says(linear: Ensemble
     found = of(coil, linear)
     assert found.regions
     for region in found.regions:
-        without = np.where(region.mask, np.float32(0), coil)
-        p_nok = linear.score(batch_of(np.stack([coil, without]))).p_nok
-        assert region.delta_p_nok == pytest.approx(p_nok[0] - p_nok[1], abs=1e-6)
-        assert region.delta_log_odds == pytest.approx(-np.diff(log_odds(p_nok))[0], abs=1e-4)
+        without, alone = np.where(region.mask, np.float32(0), coil), np.where(region.mask, coil, np.float32(0))
+        parts = batch_of(np.stack([coil, without, alone, np.zeros_like(coil)]))
+        p_nok = linear.score(parts).p_nok
+        assert (region.p_nok_without, region.p_nok_alone) == pytest.approx(p_nok[1:3].tolist(), abs=1e-6)
+        odds = log_odds(p_nok)
+        assert region.delta_p_nok == pytest.approx((p_nok[0] - p_nok[1] + p_nok[2] - p_nok[3]) / 2, abs=1e-6)
+        assert region.delta_log_odds == pytest.approx((odds[0] - odds[1] + odds[2] - odds[3]) / 2, abs=1e-4)
     speaking = np.any([region.mask for region in found.regions if region.delta_p_nok > 0], axis=0)
     [rest] = linear.score(batch_of(np.where(speaking, 0, coil)[None].astype(np.float32))).p_nok
     assert found.p_nok_without_regions == pytest.approx(rest, abs=1e-6)
@@ -149,7 +165,7 @@ def test_an_undisturbed_coil_has_nothing_to_explain(shipped: Ensemble) -> None:
     found = of(np.zeros(MATRIX_SHAPE, dtype=np.float32), shipped)
     assert not np.any(found.p_nok)
     assert not np.any(found.log_odds)
-    assert (found.regions, found.scored) == ((), 1)
+    assert (found.regions, found.scored) == ((), 2)
     assert found.p_nok_without_regions == found.base_p_nok
 
 

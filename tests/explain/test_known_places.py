@@ -1,0 +1,52 @@
+"""Explanations point at defects whose place the simulated line knows."""
+
+import numpy as np
+import pytest
+
+from bench.known_places import KnownCoil, chance, hits, known_coils
+from models.ensemble import Ensemble, load_ensemble
+from models.explain import explain
+from plant.settings import LineSettings
+from schemas.matrices import Scale
+
+LEAST = 0.8  # of coils
+COILS = 120  # of which about a quarter are NOK for expert and ensemble
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Ensemble:
+    return load_ensemble(None, threads=1)
+
+
+def pointed_at(ensemble: Ensemble, scale: Scale) -> list[KnownCoil]:
+    line = LineSettings(defect_share=0.9, restlessness=0.5)
+    return list(known_coils(ensemble, line, coils=COILS, seed=31, scale=scale))
+
+
+@pytest.mark.parametrize("scale", ["limits", "self"])
+def test_the_largest_contribution_lies_on_the_defect(shipped: Ensemble, scale: Scale) -> None:
+    coils = pointed_at(shipped, scale)
+    assert len(coils) >= 25
+    hit = np.mean([hits(coil, explain(coil.batch, shipped).p_nok) for coil in coils])
+    assert hit > LEAST
+    assert hit > np.mean([chance(coil) for coil in coils]) + 0.3, "by far more than by chance"
+
+
+def test_the_largest_region_of_the_only_defect_overlaps_it(shipped: Ensemble) -> None:
+    coils = [coil for coil in pointed_at(shipped, "limits") if len(coil.defects) == 1 and coil.by_defect]
+    overlapping = 0
+    for coil in coils:
+        region = explain(coil.batch, shipped).regions[0]
+        windows = slice(region.first_row // 11, region.last_row // 11)
+        groups = slice(region.first_sensor // 3, region.last_sensor // 3 + 1)
+        overlapping += bool(coil.pointed[["top", "bottom"].index(region.face), windows, groups].any())
+    assert overlapping > LEAST * len(coils)
+
+
+def test_a_hit_is_on_the_face_the_metres_and_the_sensors_of_a_defect(shipped: Ensemble) -> None:
+    """The judge of the two above: turned over or moved away, what was a hit is one no more."""
+    coil = min(pointed_at(shipped, "limits"), key=chance)
+    assert chance(coil) < 0.2
+    there = np.where(coil.pointed, 1.0, 0.0)
+    assert hits(coil, there)
+    assert not hits(coil, 1.0 - there)
