@@ -54,6 +54,11 @@ class Fate:
     item: Item
 
 
+def words_of(fates: Sequence[Fate]) -> list[Feedback]:
+    """What people said that is new."""
+    return [fate.item for fate in fates if fate.status == "accepted" and isinstance(fate.item, Feedback)]
+
+
 def split_batch(body: bytes, *, most: int | None = None) -> tuple[Message, ...] | str:
     """The events of a JSON array, each with the very bytes it came as; else what is wrong with the whole.
 

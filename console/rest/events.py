@@ -1,5 +1,6 @@
 """`POST /api/v1/events`: one event or many, structured, batched or binary (CloudEvents 1.0, HTTP binding)."""
 
+import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote, unquote_to_bytes
@@ -12,9 +13,10 @@ from fastapi.responses import JSONResponse
 from console.rest.access import SendsEvents
 from console.rest.problems import ProblemError, problem
 from console.rest.service import Service, service_of
-from flows.intake import Fate, Message, Refused, read_event, split_batch, take_in
+from flows.intake import Fate, Message, Refused, read_event, split_batch, take_in, words_of
 from flows.kafka.metrics import MESSAGES
 from flows.observe import CONSUMED_MESSAGES
+from flows.tracing import trace_feedback
 from processors.envelope import STRUCTURED, media_type
 from schemas.coils import CoilKey
 from schemas.rejects import Reject
@@ -58,8 +60,11 @@ def _take_in(service: Service, body: bytes, request: Request) -> JSONResponse:
             for n, message in enumerate(messages, start=1)
         )
     )
+    began_ns = time.time_ns()
     with borrowed(service.pool) as connection:
         fates = take_in(connection, items, service.settings)
+    if service.tracing is not None:
+        trace_feedback(service.tracing, words_of(fates), joined_ns=(began_ns, time.time_ns()))
     service.judge.wake()
     _count(fates)
     told = [_told(fate) for fate in fates]

@@ -14,7 +14,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from flows.intake import Fate, Item, Refused, read_feedback, take_in
+from flows.intake import Fate, Item, Refused, read_feedback, take_in, words_of
 from flows.kafka import client, metrics
 from flows.kafka.database import Database, backoff_s
 from flows.observe import CONSUMED_MESSAGES
@@ -108,8 +108,7 @@ class FeedbackSession:
             return
         self._report(fates)
         if self._tracing is not None:
-            words = [fate.item for fate in fates if fate.status == "accepted" and isinstance(fate.item, Feedback)]
-            trace_feedback(self._tracing, words, joined_ns=(began_ns, time.time_ns()))
+            trace_feedback(self._tracing, words_of(fates), joined_ns=(began_ns, time.time_ns()))
         self._untold |= {read.place: read.log.offset + 1 for read in self._unstored}
         self._unstored = []
         self._commit()
