@@ -1,7 +1,7 @@
 """The application: REST and the page, behind its guards."""
 
-from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -27,7 +27,7 @@ from console.rest import (
 )
 from console.rest.guards import bounded, known_names_only, own_pages_only, secured
 from console.rest.names import keep_slashes
-from console.rest.openapi import describe
+from console.rest.openapi import describe, name_methods
 from console.rest.problems import add_problems
 from console.rest.rates import Rates
 from console.rest.service import Service
@@ -36,11 +36,15 @@ from console.web.site import add_site
 
 
 class _Console(FastAPI):
-    """Whose every answer is secured and counted, that to an error nobody expected too."""
+    """Whose every answer is secured, counted and described, that to an error nobody expected too."""
 
     def build_middleware_stack(self) -> ASGIApp:
         """FastAPI's, secured and measured."""
         return measured(secured(super().build_middleware_stack()))
+
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI's, with every answer."""
+        return describe(self)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -61,6 +65,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(own_pages_only)
     app.add_middleware(known_names_only, names=settings.hosts)
     add_problems(app)
+    name_methods(app)
     for part in (
         events,
         explanations,
@@ -82,5 +87,4 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(part.router)
     add_sign_in(app)
     add_site(app)
-    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI's manual extends it
     return app

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, StrictBool, TypeAdapter
 
 from console.letters import as_object
 from console.rest.access import Operates, Reads
@@ -15,6 +15,7 @@ from console.rest.idempotency import Done, Idempotent, once, once_prepared
 from console.rest.names import coil_path
 from console.rest.problems import RETRY_AFTER_S, Answers, ProblemError
 from console.rest.service import service_of
+from console.rest.times import Moment
 from flows.deadletters import Plan, replay
 from schemas.errors import BrokerError
 from schemas.events import Name, Said
@@ -83,7 +84,7 @@ class ReplayRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     why: Said | None = None
-    again: bool = False  # also where it was sent, resolved or discarded before
+    again: StrictBool = False  # also where it was sent, resolved or discarded before
 
 
 class DiscardRequest(BaseModel):
@@ -110,7 +111,7 @@ def get_letters(
     plant: Name | None = None,
     coil_id: Name | None = None,
     topic: Name | None = None,
-    since: AwareDatetime | None = None,
+    since: Moment | None = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 50,
 ) -> Letters:

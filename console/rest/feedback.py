@@ -3,20 +3,21 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from console.rest.access import Caller, GivesFeedback, Reads
 from console.rest.idempotency import Asked, Done, Idempotent, once
 from console.rest.names import NamedCoil, coil_path, never_seen
 from console.rest.problems import ProblemError
 from console.rest.service import Service, service_of
+from console.rest.times import Moment
 from flows.feedback import Stored, say
 from schemas.audit import CoilLabel, Word
 from schemas.coils import CoilKey, Truth
-from schemas.events import Length, Name, Said, Text
+from schemas.events import Name, Said, Text
 from schemas.layout import Face
 from store.audit import feedback_on, label_on
 from store.connection import Connection
@@ -26,6 +27,7 @@ from store.pool import borrowed
 
 SOURCE = "/coilflow/console"
 
+Metres = Annotated[float, Field(ge=0, strict=True)]  # true and "7" are no lengths
 Fate = Literal["counts", "waits_for_verdict", "waits_for_coil", "disputed", "taken_back"]
 
 router = APIRouter(tags=["feedback"])
@@ -38,12 +40,12 @@ class Place(BaseModel):
 
     kind: Said | None = None  # of defect, e.g. thin_edge
     face: Face | None = None
-    from_m: Length | None = None  # from the head
-    to_m: Length | None = None
+    from_m: Metres | None = None  # from the head
+    to_m: Metres | None = None
     note: Text | None = None
     revision: Name | None = None  # of the coil that was looked at
     operator: Said | None = None  # who says it, where a machine sends it; else who is signed in
-    given_at: AwareDatetime | None = None  # None: now
+    given_at: Moment | None = None  # None: now
 
 
 class FeedbackRequest(Place):

@@ -3,10 +3,13 @@
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
-from console.rest.problems import MEDIA_TYPE
+from console.rest.problems import MEDIA_TYPE, problem
 
 _PROBLEM = {
     "title": "Problem",
@@ -35,6 +38,19 @@ _WITH_BODY = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too large",
     HTTPStatus.UNPROCESSABLE_ENTITY: "the request breaks the contract",
 }
+
+
+def name_methods(app: FastAPI) -> None:
+    """Let an answer 405 name every method of its path; the router names those of one route."""
+
+    @app.exception_handler(HTTPStatus.METHOD_NOT_ALLOWED)
+    def _not_allowed(request: Request, error: HTTPException) -> JSONResponse:
+        paths = describe(app)["paths"]
+        found = (paths[path] for path in paths if compile_path(path)[0].match(request.scope["path"]))
+        methods = sorted(method.upper() for method in next(found, {}))
+        allow = ", ".join(methods) or (error.headers or {}).get("Allow", "")
+        remedy = f"use {allow}; see /docs"
+        return problem(error.status_code, f"{request.method} is not for this", remedy=remedy, headers={"Allow": allow})
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

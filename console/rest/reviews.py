@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from console.rest.access import GivesFeedback, Reads
 from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
@@ -14,6 +14,7 @@ from console.rest.idempotency import Idempotent
 from console.rest.names import NamedCoil, coil_path
 from console.rest.problems import ProblemError
 from console.rest.service import service_of
+from console.rest.times import Moment
 from schemas.coils import Truth
 from schemas.events import Name
 from store.connection import Connection
@@ -61,7 +62,7 @@ def get_reviews(
     caller: Reads,
     plant: Name | None = None,
     why: Why | None = None,
-    since: AwareDatetime | None = None,
+    since: Moment | None = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 50,
 ) -> Reviews:

@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from console.rest.access import Reads
 from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
 from console.rest.names import REST
 from console.rest.service import service_of
+from console.rest.times import Moment
 from schemas.events import CoilWarning, Name
 from schemas.verdicts import Label, Reason
 from store.pool import borrowed
@@ -63,10 +64,8 @@ def get_coils(
     _: Reads,
     plant: Annotated[Name | None, Query(description="Plant or line.")] = None,
     label: Annotated[Label | None, Query(description="Of the verdict that stands.")] = None,
-    since: Annotated[
-        AwareDatetime | None, Query(alias="from", description="Decided then or later; else first seen.")
-    ] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to", description="Before then.")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="Decided then or later; else first seen.")] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="Before then.")] = None,
     doubt: Annotated[Reason | None, Query(description="Code of a reason of the verdict.")] = None,
     state: Annotated[State | None, Query()] = None,
     review: Annotated[
