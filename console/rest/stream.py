@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
 from console.feed import Listener, Told, told
-from console.metrics import EVENT_STREAMS
 from console.rest.access import Reads
 from console.rest.problems import ProblemError
 from console.rest.service import Service, service_of
@@ -72,8 +71,7 @@ async def listening(request: Request, _: Reads, place: Place) -> AsyncIterator[L
             if listener is not None and (
                 place is None or listener.begins.is_as_late_as(place.latest) or waited_s > _AHEAD_S
             ):
-                with EVENT_STREAMS.track_inprogress():
-                    yield listener
+                yield listener
                 return
         if waited_s > _JOIN_S:
             raise ProblemError(
