@@ -11,7 +11,7 @@ import typer
 
 from console.output import err
 from flows.mapping import decoder_of
-from flows.observe import configure_logging
+from flows.observe import configure_logging, show_service
 from flows.serving import following
 from schemas.errors import UsageError
 from schemas.settings import load_settings
@@ -38,6 +38,7 @@ def serve(
 
     settings = load_settings()
     configure_logging()
+    show_service("console")
     with ExitStack() as stack:
         listening = stack.enter_context(_listening(host, port))
         address = _address(listening, host)

@@ -22,7 +22,7 @@ from store.databases import create_database, drop_database
 from tests.fix_kafka import fresh_topics
 from tests.waiting import wait_until
 
-_START_S = 120.0  # six processes that load models, on a busy machine
+_START_S = 300.0  # six processes that load models, on a busy machine
 
 Promtool = Callable[..., str]
 
@@ -66,21 +66,24 @@ def pages(kafka_server: str, postgres_server: str) -> Iterator[Mapping[str, str]
                     "COILFLOW_METRICS_PORT": str(port),
                 },
                 stdout=subprocess.DEVNULL,
-                stderr=(folder / f"{service}.log").open("w"),
+                stderr=stack.enter_context((folder / f"{service}.log").open("w")),
             )
             stack.callback(process.wait)
             stack.callback(process.kill)
             processes.append((service, process))
 
-        def ready() -> bool:
-            for service, process in processes:
-                assert process.poll() is None, (service, (folder / f"{service}.log").read_text()[-2000:])
-            shown = {service: _shown(port) for service, port in ports.items()}
-            return all("coilflow_build_info{" in page for page in shown.values()) and (
-                "coilflow_database_up 1.0" in shown["scheduler"]
-            )
+        for service, process in processes:
+            sign = "coilflow_database_up 1.0" if service == "scheduler" else "coilflow_build_info{"
 
-        wait_until(ready, _START_S)
+            def ready(service: str = service, process: subprocess.Popen[bytes] = process, sign: str = sign) -> bool:
+                assert process.poll() is None, (service, (folder / f"{service}.log").read_text()[-2000:])
+                return sign in _shown(ports[service])
+
+            try:
+                wait_until(ready, _START_S)
+            except AssertionError as error:
+                error.add_note(f"{service}: {(folder / f'{service}.log').read_text()[-2000:]}")
+                raise
         yield {service: _shown(port) for service, port in ports.items()}
 
 

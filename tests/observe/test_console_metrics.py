@@ -13,6 +13,7 @@ from schemas.access import Scope
 from schemas.settings import Settings
 from tests.flows.judging import MeanScorer
 from tests.rest.given import bearer, served
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -63,3 +64,14 @@ def test_refusals_of_the_guards_are_counted_too(client: httpx.Client) -> None:
     before = refused()
     assert httpx.get(f"{client.base_url}/api/v1/schedule").status_code == 401
     assert refused() == before + 1
+
+
+def test_open_event_streams_are_counted_until_they_end(client: httpx.Client) -> None:
+    def streams() -> float:
+        return REGISTRY.get_sample_value("coilflow_event_streams") or 0
+
+    before = streams()
+    with client.stream("GET", "/api/v1/stream") as answer:
+        next(answer.iter_bytes())
+        assert streams() == before + 1
+    wait_until(lambda: streams() == before)
