@@ -119,6 +119,11 @@ class Feed:
         for listener in listeners:
             _call(listener, listener.end)
 
+    @property
+    def listening(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     @cached_property
     def readers(self) -> anyio.CapacityLimiter:
         """How many read at once what they missed; asked for within the event loop."""

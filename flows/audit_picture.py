@@ -1,18 +1,11 @@
 """The coil of an audit report as it was normalised for the verdict that stands."""
 
-from dataclasses import replace
-
-import pyarrow as pa
-
 from flows.assess import JudgedCoil
-from processors.normalize import normalize
-from processors.stored_coils import coils_from_stored
+from flows.coil_matrix import CoilMatrix, coil_matrix
 from schemas.audit import CoilReport
-from schemas.coils import CoilKey, Float32Array, Limits, StoredCoil
-from schemas.matrices import tensor_values
+from schemas.coils import CoilKey, Limits
 from schemas.verdicts import MemberVote, Verdict
 from store.connection import Connection
-from store.log import decided_coils
 
 
 def judged_again(connection: Connection, report: CoilReport) -> tuple[JudgedCoil, Limits] | str:
@@ -37,9 +30,8 @@ def judged_again(connection: Connection, report: CoilReport) -> tuple[JudgedCoil
     if one.readings.digest == "differs":
         return "the stored readings are not those that were judged"
     key, limits = CoilKey(plant=report.plant, coil_id=report.coil_id), one.ensembles[0].limits
-    found = decided_coils(connection, [key]).get(key)
-    matrix = None if found is None or found.revision != one.revision else _matrix(found, limits)
-    if matrix is None:
+    found = coil_matrix(connection, key, revision=one.revision, otherwise=limits)
+    if not isinstance(found, CoilMatrix) or found.limits is None:
         return "its readings cannot be normalised with the limits of the ensemble that judged"
     verdict = Verdict(
         key=CoilKey(plant=_printable(key.plant), coil_id=_printable(key.coil_id)),
@@ -57,21 +49,7 @@ def judged_again(connection: Connection, report: CoilReport) -> tuple[JudgedCoil
         reasons=tuple(map(_printable, one.reasons)),
     )
     length_m = None if report.coil is None else report.coil.length_m
-    return JudgedCoil(verdict=verdict, truth=None, matrix=matrix, length_m=length_m, record=None), limits
-
-
-def _matrix(stored: StoredCoil, limits: Limits) -> Float32Array | None:
-    coils = coils_from_stored([replace(stored, rows_per_face=None)])
-    batch = normalize(coils, limits).batch
-    if batch.num_rows:
-        normalized: Float32Array = tensor_values(batch)[0]
-        return normalized
-    with pa.ipc.open_stream(stored.readings) as reader:
-        found = reader.read_next_batch()
-    if "matrix" not in found.schema.names or found.column("limits_version").to_pylist() != [limits.version]:
-        return None
-    matrix: Float32Array = tensor_values(found)[0]
-    return matrix
+    return JudgedCoil(verdict=verdict, truth=None, matrix=found.matrix, length_m=length_m, record=None), limits
 
 
 def _printable(text: str) -> str:
