@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from console.heat_map import HeatMap
 from console.rest.access import SESSION_COOKIE
 from flows.assess import assess
 from flows.change_models import new_ensemble
@@ -24,6 +26,7 @@ from plant.events import write_events
 from plant.line import simulate
 from schemas.access import Role
 from schemas.coils import CoilKey
+from schemas.layout import MATRIX_SHAPE
 from schemas.settings import Settings
 from schemas.verdicts import Label, Verdict
 from store.connection import Connection, connect
@@ -118,7 +121,7 @@ def words_on(connection: Connection, key: CoilKey) -> list[tuple[str, str]]:
     return [(row["operator"], row["label"]) for row in rows]
 
 
-def verdict_on(key: CoilKey, label: Label = Label.OK) -> Verdict:
+def verdict_on(key: CoilKey, label: Label, *, reasons: tuple[str, ...] = ()) -> Verdict:
     """A verdict that needs no model."""
     return Verdict(
         key=key,
@@ -129,6 +132,21 @@ def verdict_on(key: CoilKey, label: Label = Label.OK) -> Verdict:
         ensemble_version="e1",
         members=(),
         observed=1.0,
+        reasons=reasons,
+    )
+
+
+def heat_of(
+    *, length_m: float | None = 500.0, band_g_m2: tuple[float, float] | None = (100.0, 120.0), reach: float = 20.0
+) -> HeatMap:
+    """A heat map of a coil that is in its band."""
+    return HeatMap(
+        distance=np.zeros(MATRIX_SHAPE, dtype=np.float32),
+        coating_g_m2=None,
+        unit="g/m²",
+        length_m=length_m,
+        band_g_m2=band_g_m2,
+        reach=reach,
     )
 
 
