@@ -82,7 +82,8 @@ def shift_counts(connection: Connection, *, hours: int, plant: str | None = None
         StoreError: the database refused.
     """
     with store_errors("count the coils of the shift"):
-        row = connection.execute(query("shift_counts"), {"hours": hours, "plant": plant}).fetchone()
+        parameters = {"hours": hours, "plant": plant}
+        row = connection.execute(query("shift_counts"), parameters, prepare=False).fetchone()
     return None if row is None else ShiftCounts(**row)
 
 

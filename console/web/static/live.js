@@ -1,6 +1,7 @@
 // Keeps a page current: on an event of the stream it asks for the same page again and takes over what changed.
 
 const LEAST_PAUSE_MS = 1000; // between two looks, however many coils come
+const SPREAD_MS = 300; // so that all who look at a line do not ask at the same moment
 const PATIENCE_MS = 3000; // without a stream, until the reader is told
 const AGAIN_MS = 5000; // after a refusal
 
@@ -37,7 +38,8 @@ export function follow(events, take, tell = () => {}) {
   function soon() {
     if (waits) return;
     waits = true;
-    setTimeout(look, Math.max(0, last + LEAST_PAUSE_MS - performance.now()));
+    const pauseMs = Math.max(0, last + LEAST_PAUSE_MS - performance.now());
+    setTimeout(look, pauseMs + Math.random() * SPREAD_MS);
   }
 
   function listen() {

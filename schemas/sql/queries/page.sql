@@ -15,8 +15,9 @@ where v.plant = %(plant)s and v.coil_id = %(coil_id)s
 order by v.verdict_id desc;
 
 -- name: coils_beside
--- The coils that were decided just before and just after a coil, in the order of the list, by the verdicts that stand.
-with here as (
+-- The coils that were decided just before and just after a coil, in the order of the list, by the verdicts that stand:
+-- each is the next one of the list's index.
+with here as materialized (
     select v.decided_at, v.plant, v.coil_id
     from coilflow.verdicts as v
     join coilflow.standing_verdicts using (verdict_id)
@@ -24,25 +25,35 @@ with here as (
     order by v.verdict_id desc
     limit 1
 )
-(
-    select 'older' as side, v.plant, v.coil_id
-    from here
-    join coilflow.verdicts as v on (v.decided_at, v.plant, v.coil_id) < (here.decided_at, here.plant, here.coil_id)
-    join coilflow.standing_verdicts using (verdict_id)
-    where v.role = 'champion'
+select 'older' as side, beside.plant, beside.coil_id
+from here
+cross join lateral (
+    select v.plant, v.coil_id
+    from coilflow.verdicts as v
+    where v.role = 'champion' and (v.decided_at, v.plant, v.coil_id) < (here.decided_at, here.plant, here.coil_id)
+      and not exists (
+          select from coilflow.verdicts as newer
+          where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
+            and newer.supersedes = v.revision
+      )
     order by v.decided_at desc, v.plant desc, v.coil_id desc
     limit 1
-)
+) as beside
 union all
-(
-    select 'newer', v.plant, v.coil_id
-    from here
-    join coilflow.verdicts as v on (v.decided_at, v.plant, v.coil_id) > (here.decided_at, here.plant, here.coil_id)
-    join coilflow.standing_verdicts using (verdict_id)
-    where v.role = 'champion'
+select 'newer', beside.plant, beside.coil_id
+from here
+cross join lateral (
+    select v.plant, v.coil_id
+    from coilflow.verdicts as v
+    where v.role = 'champion' and (v.decided_at, v.plant, v.coil_id) > (here.decided_at, here.plant, here.coil_id)
+      and not exists (
+          select from coilflow.verdicts as newer
+          where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
+            and newer.supersedes = v.revision
+      )
     order by v.decided_at, v.plant, v.coil_id
     limit 1
-);
+) as beside;
 
 -- name: shift_counts
 -- Of the hours up to the newest verdict: the line may stand still, or have a time of its own.
@@ -59,10 +70,19 @@ from (
     order by decided_at desc
     limit 1
 ) as n
-join coilflow.verdicts as v
-    on v.decided_at > n.until - make_interval(hours => %(hours)s) and v.decided_at <= n.until
-    and (%(plant)s::text is null or v.plant = %(plant)s)
-join coilflow.standing_verdicts using (verdict_id)
+cross join lateral (
+    select v.label, v.decided_at
+    from coilflow.verdicts as v
+    where v.role = 'champion' and v.decided_at > n.until - make_interval(hours => %(hours)s)
+      and v.decided_at <= n.until
+      and (%(plant)s::text is null or v.plant = %(plant)s)
+      and not exists (
+          select from coilflow.verdicts as newer
+          where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
+            and newer.supersedes = v.revision
+      )
+    offset 0 -- by the index of the list, however long the line has run
+) as v
 group by n.until;
 
 -- name: plants
