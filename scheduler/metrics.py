@@ -68,7 +68,7 @@ DRIED_UP = Shown(
     labels=("plant",),
 )
 REVIEWS = Shown(
-    name="coilflow_reviews_waiting", what="Coils that a person is asked to look at", labels=("plant", "why")
+    name="coilflow_reviews_waiting", what="Coils of 30 days that a person is asked to look at", labels=("plant", "why")
 )
 LETTERS = Shown(
     name="coilflow_dead_letters",

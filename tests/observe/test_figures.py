@@ -99,6 +99,22 @@ def test_feedback_dries_up_where_coils_are_judged_and_nobody_speaks_for_so_long_
     assert set(patient["coilflow_feedback_dried_up"].values()) == {0}
 
 
+def test_coils_that_wait_for_a_person_are_those_of_the_review_queue(connection: Connection) -> None:
+    coils = [decided(coil_id, 0.9) for coil_id in "abc"] + [decided("d"), decided("e", 0.9, plant="ghent")]
+    decide(connection, *coils, at=NOW)
+    say(connection, "b", "OK", operator="mia", after=NOW - NOON)
+    say(connection, "b", "NOK", operator="ben", after=NOW - NOON)
+    say(connection, "d", "OK", operator="mia", after=NOW - NOON)
+    connection.execute(
+        "insert into coilflow.second_reviews (plant, coil_id, revision, probability, drawn_at)"
+        " values ('linz', 'd', 'r1', 0.1, now())"
+    )
+    rows = connection.execute("select plant, why, count(*) from coilflow.review_queue group by plant, why").fetchall()
+    found = shown(connection)["coilflow_reviews_waiting"]
+    assert found == {(row["plant"], row["why"]): row["count"] for row in rows}
+    assert set(found) == {("linz", "review"), ("linz", "disputed"), ("linz", "second"), ("ghent", "review")}
+
+
 def test_drift_is_shown_with_its_bound(connection: Connection) -> None:
     figures = {"below": {"psi": 0.4, "at_least": 0.25, "mean": 0.1, "reference_mean": 0.02, "coils": 500}}
     for drifted in (True, False):

@@ -48,7 +48,39 @@ where given_at > clock_timestamp() - interval '30 days'
 group by plant;
 
 -- name: figures_reviews
-select plant, why, count(*) as coils from coilflow.review_queue group by plant, why;
+-- What coilflow.review_queue has of the last 30 days, asked coil by coil: the whole view goes through all that was ever
+-- said.
+select v.plant, 'review' as why, count(*) as coils
+from coilflow.verdicts as v
+where v.role = 'champion' and v.review <> '{}' and v.decided_at > clock_timestamp() - interval '30 days'
+  and not exists (
+      select from coilflow.verdicts as newer
+      where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
+        and newer.supersedes = v.revision
+  )
+  and not exists (select from coilflow.valid_feedback as f where f.plant = v.plant and f.coil_id = v.coil_id)
+group by v.plant
+union all
+select two.plant, 'disputed', count(*)
+from (
+    select plant, coil_id from coilflow.feedback
+    where given_at > clock_timestamp() - interval '30 days'
+    group by plant, coil_id
+    having count(distinct label) > 1
+) as two
+cross join lateral (
+    select from coilflow.coil_labels as l where l.plant = two.plant and l.coil_id = two.coil_id and l.disputed
+) as l
+group by two.plant
+union all
+select d.plant, 'second', count(*)
+from coilflow.second_reviews as d
+where d.drawn_at > clock_timestamp() - interval '30 days'
+  and (
+      select count(distinct f.voice) from coilflow.valid_feedback as f
+      where f.plant = d.plant and f.coil_id = d.coil_id
+  ) = 1
+group by d.plant;
 
 -- name: figures_letters
 -- Dead letters that nobody has dealt with.
