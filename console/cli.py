@@ -75,6 +75,7 @@ _COMMANDS: dict[str, str] = {
     "deadletters list": "console.commands.deadletters:list_",
     "deadletters show": "console.commands.deadletters:show",
     "deadletters replay": "console.commands.deadletters:replay",
+    "deadletters discard": "console.commands.deadletters:discard_",
     "doctor": "console.commands.doctor:doctor",
 }
 _GROUPS = {

@@ -30,6 +30,9 @@ def as_object(letter: DeadLetter) -> dict[str, Any]:
         "bytes": letter.size_bytes,
         "created_at": letter.created_at.isoformat(),
         "fingerprint": letter.fingerprint,
+        "handled_by": letter.handled_by,
+        "handled_why": letter.handled_why,
+        "handled_at": None if letter.handled_at is None else letter.handled_at.isoformat(),
     }
 
 

@@ -45,7 +45,7 @@ def score_course(
     Raises:
         StoreError: the database refused.
     """
-    values = {"subjects": [f"{one.model} {one.version}" for one in subjects], **_steps(after, until, points)}
+    values = {"subjects": [f"{one.model} {one.version}" for one in subjects], **_parts(after, until, points)}
     with store_errors("read how the scores went on"):
         return tuple(ModelScore.from_row(row) for row in connection.execute(query("score_course"), values))
 
@@ -62,7 +62,7 @@ def drift_course(
         until: it ends.
         points: of each plant, no more.
     """
-    values = {"plant": plant, **_steps(after, until, points)}
+    values = {"plant": plant, **_parts(after, until, points)}
     with store_errors("read how the coils drifted"):
         return tuple(DriftCheck.from_row(row) for row in connection.execute(query("drift_course"), values))
 
@@ -122,5 +122,5 @@ def dead_letter_steps(connection: Connection) -> tuple[StepLetters, ...]:
         return tuple(StepLetters(**row) for row in connection.execute(query("dead_letter_steps")))
 
 
-def _steps(after: datetime, until: datetime, points: int) -> dict[str, Any]:
-    return {"after": after, "until": until, "step": (until - after) / points}
+def _parts(after: datetime, until: datetime, points: int) -> dict[str, Any]:
+    return {"after": after, "until": until, "points": points}

@@ -11,13 +11,14 @@ from rich.text import Text
 
 from console.database import command_database
 from console.letters import as_object, message_facts, readable, table_of
+from console.login import login_name
 from console.options import JsonOption
 from console.output import err, out, print_json
 from console.since import SinceOption, moment
 from schemas.errors import UsageError
 from schemas.settings import load_settings
 from store.connection import Connection
-from store.deadletters import DeadLetter, Wanted, WholeDeadLetter, dead_letter, list_dead_letters
+from store.deadletters import DeadLetter, Wanted, WholeDeadLetter, dead_letter, discard, list_dead_letters
 
 _STATES = ("new", "replayed", "resolved", "discarded")
 
@@ -122,6 +123,25 @@ def replay(
             sent += plan.refusal is None
     out.print(f"{sent} {'would be sent' if dry_run else 'sent'}, {len(letters) - sent} not")
     return 0 if sent else 1
+
+
+def discard_(
+    ids: Annotated[list[int], typer.Argument(metavar="ID...")],
+    *,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Kept with them.")],
+    who: Annotated[str | None, typer.Option("--who", metavar="NAME", help="Who does it; else the login name.")] = None,
+) -> int:
+    """Give dead letters up, so that nobody looks at them any more; exit 1 where none was new or replayed."""
+    done, now, name = 0, datetime.now(UTC), who or login_name()
+    with command_database(load_settings()) as connection:
+        letters = list_dead_letters(connection, Wanted(ids=tuple(ids)))[::-1]
+        _say_missing(ids, letters)
+        for letter in letters:
+            given_up = discard(connection, letter.dead_letter_id, who=name, why=why, now=now)
+            done += given_up
+            said = "discarded" if given_up else f"not discarded: it is {letter.state}"
+            out.print(Text(f"dead letter {letter.dead_letter_id}: {said}"), soft_wrap=True)
+    return 0 if done else 1
 
 
 def _wanted(

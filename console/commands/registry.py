@@ -1,6 +1,5 @@
 """`coilflow models`: what serves, what could, who changed it and why; and to change it."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from console.database import command_database
+from console.login import login_name
 from console.model_scores import score_of
 from console.model_tables import (
     answers_table,
@@ -250,15 +250,8 @@ def _registry() -> Iterator[tuple[Connection, Settings]]:
 
 def _actor(settings: Settings, who: str | None, why: str) -> Actor:
     return Actor(
-        who=who or _login(), why=why, at=datetime.now(UTC), announce=change_models.model_destinations(settings)
+        who=who or login_name(), why=why, at=datetime.now(UTC), announce=change_models.model_destinations(settings)
     )
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
-        return "unknown"
 
 
 def _say(said: dict[str, Any], sentence: str, *, as_json: bool, to: Console = out) -> None:

@@ -1,6 +1,5 @@
 """`coilflow scheduler`: run jobs when they are due, and see and change when that is."""
 
-import getpass
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Annotated
 import structlog
 import typer
 
+from console.login import login_name
 from console.options import JsonOption
 from console.output import err, out, print_json
 from console.schedules import decision_object, fire_object, job_object, leader_object, runs_table, schedule_table
@@ -97,7 +97,7 @@ def once(job: JobArgument, *, why: WhyOption = None, as_json: JsonOption = False
             settings=settings,
             jobs=_jobs(settings),
             clock=lambda: datetime.now(UTC),
-            who=_who(),
+            who=login_name(),
             why=why,
             stop=stop,
         )
@@ -117,7 +117,7 @@ def pause(job: JobArgument, *, why: WhyOption = None) -> int:
     settings = load_settings()
     with _database(settings) as connection:
         cron = _known(connection, settings, job).cron
-        done = pause_job(connection, job, cron=cron, who=_who(), why=why, now=datetime.now(UTC))
+        done = pause_job(connection, job, cron=cron, who=login_name(), why=why, now=datetime.now(UTC))
     out.print(f"{job} is paused" if done else f"{job} was paused already")
     return 0 if done else 1
 
@@ -153,7 +153,7 @@ def set_(
             raise UsageError(f"the settings know no job {job!r}", remedy="give a crontab, or upgrade coilflow")
         wanted = jobs[job].cron if cron is None else cron
         cron_trigger(wanted, time_zone(settings.schedule.time_zone), now=now)
-        set_cron(connection, job, wanted, own=cron is not None, who=_who(), now=now)
+        set_cron(connection, job, wanted, own=cron is not None, who=login_name(), now=now)
         one = _known(connection, settings, job)
     when = "is paused" if one.next_at is None else f"is due next at {one.next_at:%Y-%m-%d %H:%M %Z}"
     out.print(f"{job} runs at `{wanted}` and {when}")
@@ -172,13 +172,6 @@ def _jobs(settings: Settings) -> Jobs:
     jobs = registered_jobs(settings)
     check_crons(settings, jobs, now=datetime.now(UTC))
     return jobs
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 @contextmanager

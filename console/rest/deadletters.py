@@ -227,9 +227,8 @@ def _unknown(dead_letter_id: int) -> ProblemError:
 
 
 def _letter(one: DeadLetter) -> Letter:
-    handled = {"handled_by": one.handled_by, "handled_why": one.handled_why, "handled_at": one.handled_at}
     coil = None if one.key is None else coil_path(one.key)
-    return Letter.model_validate({**as_object(one), **handled, "coil": coil})
+    return Letter.model_validate({**as_object(one), "coil": coil})
 
 
 def _base64(value: bytes) -> str:

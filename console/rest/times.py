@@ -1,8 +1,9 @@
 """Times as they are sent: RFC 3339, with their zone."""
 
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 
 def _no_number(value: object) -> object:
@@ -13,4 +14,11 @@ def _no_number(value: object) -> object:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+def _in_any_zone(value: datetime) -> datetime:
+    """Refuse a time that does not exist in another zone, and so cannot be told there."""
+    if not MINYEAR < value.year < MAXYEAR:
+        raise ValueError("a time lies between the years 2 and 9998")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(_in_any_zone)]

@@ -209,12 +209,7 @@ def _course(
     """Scores of a time, which begins no earlier than they do: an axis of nothing tells nothing."""
     course = score_course(connection, subjects, after=window.after, until=window.until, points=_POINTS)
     first = min((one.computed_at for one in course), default=window.after)
-    begun = first - timedelta(hours=1)
-    if begun <= window.after:
-        return window, course
-    return Window(after=begun, until=window.until), score_course(
-        connection, subjects, after=begun, until=window.until, points=_POINTS
-    )
+    return Window(after=max(window.after, first - timedelta(hours=1)), until=window.until), course
 
 
 def _weighted(

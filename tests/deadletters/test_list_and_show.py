@@ -73,3 +73,17 @@ def test_a_dead_letter_that_is_not_there_is_said(command: Command) -> None:
     ran = command("show", 99)
     assert ran.code == 1
     assert "there is no dead letter 99" in ran.err
+
+
+def test_what_is_given_up_says_who_did_it_and_why(command: Command, connection: Connection) -> None:
+    one, two = kept(connection, message(1), message(2))
+    ran = command("discard", one, 999, "--why", "scrapped", "--who", "anna")
+    assert (ran.code, ran.out) == (0, f"dead letter {one}: discarded\n")
+    assert "there is no dead letter 999" in ran.err
+    assert listed(command, "--state", "discarded") == [one]
+    shown = command("show", one).out
+    for part in ("anna", "scrapped"):
+        assert part in shown
+    again = command("discard", one, "--why", "scrapped")
+    assert (again.code, "not discarded: it is discarded" in again.out) == (1, True)
+    assert command("discard", two).code == 2

@@ -33,7 +33,7 @@ CONFIG = {
     "seed": 8,
     "generation": {
         "deterministic": True,
-        "max-examples": 10,
+        "max-examples": 12,
         "no-shrink": True,
         "database": "none",
         "with-security-parameters": False,

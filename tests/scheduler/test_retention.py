@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from structlog.testing import capture_logs
@@ -17,6 +17,7 @@ from schemas.settings import Settings
 from store import registry
 from store.connection import Connection
 from store.drift import DriftCheck, latest_drift_checks, store_drift_check
+from store.idempotency import KeptAnswer, KeyedRequest, Lease, claim, keep
 from store.registry_steps import known_ensemble
 from store.scores import latest_scores
 from tests.retraining.given import ANNA, NOON, leading, run
@@ -59,6 +60,19 @@ def test_scores_and_checks_that_newer_ones_replaced_go_and_the_newest_of_each_st
         ("linz", NOON + 499 * DAY),
     ]
     assert keep_house(database, given, LATER + DAY) == "deleted nothing"
+
+
+def test_answers_kept_for_repeated_requests_go_after_their_day(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    asked = KeyedRequest(caller="anna", route="POST /here", key="4711", body_sha256=b"1" * 32)
+    with connection.transaction():
+        lease = claim(connection, asked)
+        assert isinstance(lease, Lease)
+        assert keep(connection, asked, lease, KeptAnswer(status=200, location=None, body=b"{}"))
+    given, now = Settings(data_dir=tmp_path), datetime.now(UTC)
+    assert keep_house(database, given, now) == "deleted nothing"
+    assert keep_house(database, given, now + DAY) == "deleted 1 kept answers of the console"
 
 
 def test_files_go_once_nothing_needs_them_and_only_where_they_can_come_back(

@@ -1,14 +1,23 @@
 -- name: score_course
--- Of each step of time the last score of each version and role over all coils, the first one first; and the one that
--- held when the time began, at that moment.
-with within as (
-    select distinct on (kind, model, version, role, date_bin(%(step)s, computed_at, %(after)s))
-        kind, model, version, role, slice_kind, slice, computed_at, window_from, assessed, assessed_from, assessed_to,
-        tp, fp, fn, tn, plain, weighted
+-- Of each part of the time the last score of each version and role over all coils, the first one first; and the one that
+-- held when the time began, at that moment. The parts divide the time from the first score on.
+with parts as (
+    select
+        coalesce(min(computed_at), %(after)s) as first_at,
+        greatest((%(until)s - coalesce(min(computed_at), %(after)s)) / %(points)s, interval '1 second') as step
     from coilflow.model_scores
     where computed_at > %(after)s and computed_at <= %(until)s and slice_kind = 'all'
       and model || ' ' || version = any(%(subjects)s)
-    order by kind, model, version, role, date_bin(%(step)s, computed_at, %(after)s), computed_at desc, score_id desc
+),
+within as (
+    select distinct on (kind, model, version, role, date_bin(step, computed_at, first_at))
+        kind, model, version, role, slice_kind, slice, computed_at, window_from, assessed, assessed_from, assessed_to,
+        tp, fp, fn, tn, plain, weighted
+    from coilflow.model_scores
+    cross join parts
+    where computed_at > %(after)s and computed_at <= %(until)s and slice_kind = 'all'
+      and model || ' ' || version = any(%(subjects)s)
+    order by kind, model, version, role, date_bin(step, computed_at, first_at), computed_at desc, score_id desc
 ),
 before as (
     select distinct on (kind, model, version, role)
@@ -25,13 +34,25 @@ from (select * from within union all select * from before) as s
 order by kind, model, version, role, computed_at;
 
 -- name: drift_course
--- Of each step of time the last check of each plant, the first one first.
+-- Of each part of the time the last check of each plant, the first one first. The parts divide the time from the first
+-- check on.
+with given as materialized (
+    select check_id, checked_at, plant, ensemble_version, coils, drifted, sentence, figures
+    from coilflow.drift_checks
+    where checked_at > %(after)s and checked_at <= %(until)s and (%(plant)s::text is null or plant = %(plant)s)
+),
+parts as (
+    select
+        min(checked_at) as first_at,
+        greatest((%(until)s - min(checked_at)) / %(points)s, interval '1 second') as step
+    from given
+)
 select checked_at, plant, ensemble_version, coils, drifted, sentence, figures
 from (
-    select distinct on (plant, date_bin(%(step)s, checked_at, %(after)s)) d.*
-    from coilflow.drift_checks as d
-    where checked_at > %(after)s and checked_at <= %(until)s and (%(plant)s::text is null or plant = %(plant)s)
-    order by plant, date_bin(%(step)s, checked_at, %(after)s), check_id desc
+    select distinct on (plant, date_bin(step, checked_at, first_at)) g.*
+    from given as g
+    cross join parts
+    order by plant, date_bin(step, checked_at, first_at), check_id desc
 ) as c
 order by plant, checked_at;
 

@@ -1,0 +1,1 @@
+"""The pages Models, Schedule and Data."""
