@@ -42,6 +42,7 @@ FILL = (
     ) as g""",
     """insert into coilflow.readings (plant, coil_id, revision, readings)
     select plant, coil_id, 'r' || coil_id, '\\x00' from coilflow.coils""",
+    "alter table coilflow.verdicts disable trigger verdict_supersedes_the_standing_one",  # it looks coil by coil
     """insert into coilflow.verdicts (
         plant, coil_id, revision, label, p_nok, threshold, ensemble_version, observed, reasons, review,
         review_probability, decided_at
@@ -61,9 +62,9 @@ FILL = (
     """insert into coilflow.readings (plant, coil_id, revision, readings)
     select plant, coil_id, 's' || coil_id, '\\x00' from coilflow.coils where mod(coil_id::bigint, 100) = 0""",
     """insert into coilflow.verdicts (
-        plant, coil_id, revision, label, p_nok, threshold, ensemble_version, observed, decided_at
+        plant, coil_id, revision, label, p_nok, threshold, ensemble_version, observed, supersedes, decided_at
     )
-    select plant, coil_id, 's' || coil_id, 'OK', 0.1, 0.5, 'e1', 1, seen_at + interval '1 minute'
+    select plant, coil_id, 's' || coil_id, 'OK', 0.1, 0.5, 'e1', 1, 'r' || coil_id, seen_at + interval '1 minute'
     from coilflow.coils where mod(coil_id::bigint, 100) = 0""",
     """insert into coilflow.verdicts (
         plant, coil_id, revision, role, label, p_nok, threshold, ensemble_version, observed, decided_at
@@ -79,6 +80,7 @@ FILL = (
     """insert into coilflow.coils (plant, coil_id, state, seen_at)
     select 'linz-2', 'dead' || n, 'dead_lettered', %(now)s::timestamptz - n * interval '1 day'
     from generate_series(1, 900) as n""",
+    "alter table coilflow.verdicts enable trigger verdict_supersedes_the_standing_one",
     "vacuum analyze",
 )
 
@@ -92,6 +94,7 @@ def fill(dsn: str, coils: int) -> None:
             return
         step = timedelta(days=365 * YEARS) / coils
         for statement in FILL:
+            connection.execute("analyze")
             connection.execute(statement.encode(), {"now": NOW, "step": step, "coils": coils})
         print(f"filled with {coils} coils in {time.monotonic() - began_s:.0f} s", flush=True)
 

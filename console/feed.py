@@ -18,7 +18,7 @@ import structlog
 from console.metrics import EVENT_STREAMS
 from flows.kafka.database import Database, backoff_s
 from schemas.errors import StoreError
-from store.changes import Change, Position, Snapshot, changes_between, current_snapshot, forget_foreign_changes
+from store.changes import Change, Position, Row, Snapshot, changes_between, current_snapshot, forget_foreign_changes
 from store.connection import Connection
 
 log = structlog.get_logger("coilflow.console")
@@ -95,7 +95,7 @@ class Feed:
 
     def __init__(self, dsn: str) -> None:
         self._database = Database(dsn, application_name="coilflow event streams")
-        self._thread = threading.Thread(target=self._run, name="event streams", daemon=True)
+        self._thread = threading.Thread(target=self._guarded, name="event streams", daemon=True)
         self._stopped = threading.Event()
         self._lock = threading.Lock()  # of place and listeners together: who joins gets all that follows his place
         self._place: Snapshot | None = None
@@ -110,7 +110,11 @@ class Feed:
         self._stopped.set()
         self.let_go()
         self._thread.join()
-        self._database.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it reads."""
+        return self._thread.is_alive()
 
     def let_go(self) -> None:
         """End every stream: clients come again, with the place that they got to."""
@@ -151,6 +155,18 @@ class Feed:
             with self._lock:
                 self._listeners.discard(joined)
 
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except BaseException:  # shown as not well; the streams end, and nobody joins
+            log.exception("event streams are not told any more")
+            raise
+        finally:
+            with self._lock:
+                self._place = None
+            self.let_go()
+            self._database.close()
+
     def _run(self) -> None:
         failures = 0
         while not self._stopped.wait(backoff_s(failures, jitter=random.random()) if failures else _POLL_S):  # noqa: S311
@@ -187,23 +203,20 @@ class Feed:
             _call(listener, listener.end)
 
     def _tell(self, connection: Connection, seen: Snapshot, now: Snapshot) -> None:
-        after = None
+        after: Row | None = None
         while True:
-            changes = changes_between(connection, seen, now, after=after, most=_AT_ONCE)
-            more = len(changes) == _AT_ONCE
+            changes, after = changes_between(connection, seen, now, after=after, most=_AT_ONCE)
             with self._lock:
-                self._place = None if more else now  # nobody joins between two pieces of one step
+                self._place = None if after else now  # nobody joins between two pieces of one step
                 listeners = tuple(self._listeners)
-            if changes:
-                place = Position(seen=seen, until=now, row=changes[-1].row) if more else Position(seen=now)
-                events = tuple(told(change, seen=seen, until=now) for change in changes)
-                for listener in listeners:
-                    _call(listener, listener.hear, News(events=events, place=str(place)))
-            if not more:
+            place = Position(seen=seen, until=now, row=after) if after else Position(seen=now)
+            news = News(events=tuple(told(change, seen=seen, until=now) for change in changes), place=str(place))
+            for listener in listeners if changes else ():
+                _call(listener, listener.hear, news)
+            if after is None:
                 return
             if not listeners:
                 break
-            after = changes[-1].row
         with self._lock:
             self._place = now
 

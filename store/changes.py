@@ -134,15 +134,19 @@ def current_snapshot(connection: Connection) -> Snapshot:
 
 def changes_between(
     connection: Connection, seen: Snapshot, until: Snapshot, *, after: Row | None = None, most: int
-) -> tuple[Change, ...]:
-    """What `until` sees and `seen` does not, in the order of their rows.
+) -> tuple[tuple[Change, ...], Row | None]:
+    """What `until` sees and `seen` does not, in the order of their rows, piece by piece.
 
     Args:
         connection: on a database of this version.
         seen: the earlier snapshot.
         until: the later one, taken before this is asked.
         after: of these the rows after that one.
-        most: so many; fewer are all there are.
+        most: rows of a piece.
+
+    Returns:
+        The changes, less those of what was deleted since; and after which row the next piece begins, None where that
+        was the last.
 
     Raises:
         StoreError: the database refused.
@@ -158,14 +162,16 @@ def changes_between(
         rows = connection.execute(query("changes_between"), parameters, prepare=False).fetchall()
         by_kind = {kind: [row["ref"] for row in rows if row["kind"] == kind] for kind in _READ}
         told = {kind: _told(connection, kind, refs) for kind, refs in by_kind.items() if refs}
-    return tuple(
+    changes = tuple(
         Change(
             kind="model_change" if row["kind"] == "swap_answer" else row["kind"],
             row=Row(row["txid"], row["change_no"]),
             data=told[row["kind"]][row["ref"]],
         )
         for row in rows
+        if row["ref"] in told[row["kind"]]
     )
+    return changes, Row(rows[-1]["txid"], rows[-1]["change_no"]) if len(rows) == most else None
 
 
 def is_complete_from(connection: Connection, place: Position) -> bool:

@@ -47,8 +47,11 @@ class Ready(BaseModel):
 @router.get("/healthz", summary="Whether the process works", responses={500: {"description": "start it again"}})
 def healthz(request: Request) -> Healthy:
     """Whether this process works; where it does not, a restart helps."""
-    if not service_of(request).judge.alive:
+    service = service_of(request)
+    if not service.judge.alive:
         raise ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "the inbox is not judged any more", remedy="restart it")
+    if not service.feed.alive:
+        raise ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "event streams are not told", remedy="restart it")
     return Healthy()
 
 

@@ -144,15 +144,17 @@ async def _missed(service: Service, listener: Listener, place: Position, is_want
         after = first
         while missed < _MOST_MISSED:
             read = partial(changes_between, seen=seen, until=until, after=after, most=_AT_ONCE)
-            changes = await _read(service, listener, read) or ()
+            found = await _read(service, listener, read)
+            if found is None:
+                return
+            changes, after = found
             events = (told(change, seen=seen, until=until) for change in changes)
             frames = b"".join(event.frame for event in events if is_wanted(event))
             if frames:
                 yield frames
             missed += len(changes)
-            if len(changes) < _AT_ONCE:
+            if after is None:
                 break
-            after = changes[-1].row
     if missed >= _MOST_MISSED:
         yield _reset(listener.begins)
 

@@ -136,7 +136,7 @@ def test_many_changes_of_one_transaction_are_told_piece_by_piece(
     monkeypatch.setattr("console.feed._AT_ONCE", 7)
     monkeypatch.setattr(stream, "_AT_ONCE", 5)
     begins = str(current_snapshot(connection))
-    wanted = [str(nth) for nth in range(30)]
+    wanted = [f"{nth:02}" for nth in range(30)]
     with hearing(client) as heard:
         judge(connection, *wanted)
         wait_until(lambda: len(heard.events) == 30)
@@ -152,12 +152,12 @@ def test_who_missed_too_much_is_told_to_look_anew(
     monkeypatch.setattr(stream, "_AT_ONCE", 5)
     monkeypatch.setattr(stream, "_MOST_MISSED", 10)
     begins = str(current_snapshot(connection))
-    judge(connection, *(str(nth) for nth in range(30)))
+    judge(connection, *(f"{nth:02}" for nth in range(30)))
     with hearing(client, last=begins) as heard:
         wait_until(lambda: heard.events and heard.events[-1][0] == "reset")
         judge(connection, "after")
         wait_until(lambda: heard.events[-1][0] == "verdict")
-    assert heard.coils() == [*(str(nth) for nth in range(10)), "after"]
+    assert heard.coils() == [*(f"{nth:02}" for nth in range(10)), "after"]
 
 
 def test_streams_end_when_the_console_is_told_to_stop(database: str, connection: Connection, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ select decided.* from (
           select from coilflow.verdicts as newer
           where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
             and newer.supersedes = v.revision
+          offset 0 -- coil by coil, by index, until the page is full
       )
     order by v.decided_at desc, v.plant desc, v.coil_id desc
     limit %(most)s
@@ -68,11 +69,13 @@ where d.code = %(doubt)s
             select from coilflow.verdicts as newer
             where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
               and newer.supersedes = v.revision
+            offset 0
         )
         and (
             %(waiting)s::boolean is null
             or not exists (select from coilflow.feedback as w where w.plant = v.plant and w.coil_id = v.coil_id)
         )
+      offset 0
   )
 order by d.decided_at desc, d.plant desc, d.coil_id desc
 limit %(most)s;
@@ -96,6 +99,7 @@ where (%(state)s::text is null or %(state)s = 'decided')
       select from coilflow.verdicts as newer
       where newer.plant = v.plant and newer.coil_id = v.coil_id and newer.role = v.role
         and newer.supersedes = v.revision
+      offset 0
   )
   and not exists (select from coilflow.feedback as w where w.plant = u.plant and w.coil_id = u.coil_id)
 order by u.decided_at desc, u.plant desc, u.coil_id desc
