@@ -24,10 +24,10 @@ class Box:
 
 
 def regions_of(cells: FloatArray) -> list[Box]:
-    """At most three rectangles around the largest contributions, the largest first.
+    """At most three rectangles around the largest contributions, the largest first; none lies over another.
 
-    A rectangle grows from its largest cell, at least a quarter of the coil's largest, across the strip and then along
-    it, as long as cells speak alike and contribute a tenth of the coil's largest.
+    A rectangle grows from its largest cell, at least a quarter of the coil's largest: whole rows or columns of cells
+    beside it join, the strongest first, as long as they contribute alike and a tenth of the coil's largest in the mean.
 
     Args:
         cells: float64 [2, W, G], above zero speaks for NOK.
@@ -42,22 +42,41 @@ def regions_of(cells: FloatArray) -> list[Box]:
     free = cells.copy()
     found: list[Box] = []
     while largest > 0 and len(found) < _MOST:
-        face, window, group = (int(i) for i in np.unravel_index(int(np.abs(free).argmax()), free.shape))
-        sign = float(np.sign(free[face, window, group]))
-        if sign * free[face, window, group] < _BEGINS * largest:
+        peak = np.unravel_index(int(np.nanargmax(np.abs(free))), free.shape)
+        if abs(free[peak]) < _BEGINS * largest:
             break
-        alike = sign * free[face] >= _BELONGS * largest
-        first, last = _run(alike[window], group)
-        start, end = _run(alike[:, first:last].any(axis=1), window)
-        free[face, start:end, first:last] = 0
+        face, window, group = (int(place) for place in peak)
+        speaks_for = bool(free[peak] > 0)
+        along, across = _grown(free[face] if speaks_for else -free[face], window, group, bar=_BELONGS * largest)
+        free[face, along, across] = np.nan
+        if np.isnan(free).all():
+            largest = 0.0
         found.append(
-            Box(face=face, window=start, windows=end - start, group=first, groups=last - first, speaks_for=sign > 0)
+            Box(
+                face=face,
+                window=along.start,
+                windows=along.stop - along.start,
+                group=across.start,
+                groups=across.stop - across.start,
+                speaks_for=speaks_for,
+            )
         )
     return found
 
 
-def _run(alike: np.ndarray, place: int) -> tuple[int, int]:
-    """The unbroken stretch of true around a place, end exclusive."""
-    breaks = np.flatnonzero(~alike)
-    before, after = breaks[breaks < place], breaks[breaks > place]
-    return (int(before[-1]) + 1 if len(before) else 0), (int(after[0]) if len(after) else len(alike))
+def _grown(cells: FloatArray, window: int, group: int, *, bar: float) -> tuple[slice, slice]:
+    """Windows and groups of the rectangle around a cell of one face; cells of other rectangles are NaN."""
+    start, end, first, last = window, window + 1, group, group + 1
+    while True:
+        beside = {
+            (start - 1, end, first, last): cells[max(start - 1, 0) : start, first:last],
+            (start, end + 1, first, last): cells[end : end + 1, first:last],
+            (start, end, first - 1, last): cells[start:end, max(first - 1, 0) : first],
+            (start, end, first, last + 1): cells[start:end, last : last + 1],
+        }
+        # NaN is over no bar: a strip with a cell of another rectangle does not join, nor one beyond the edge.
+        means = {bounds: float(strip.mean()) for bounds, strip in beside.items() if strip.size}
+        joining = {bounds: mean for bounds, mean in means.items() if mean >= bar}
+        if not joining:
+            return slice(start, end), slice(first, last)
+        start, end, first, last = max(joining, key=joining.__getitem__)

@@ -59,12 +59,12 @@ class Occluded:
 def occluded(batch: pa.RecordBatch, ensemble: Ensemble) -> Occluded:
     """Make a coil ready to have parts of it replaced.
 
-    What replaces a part is no constant such as zero on any scale: a network that never saw grey bars answers to the bar
-    and not to what is missing (Zeiler & Fergus 2014, ECCV, section 4.2; Petsiuk et al. 2018, RISE, BMVC; Sturmfels et
-    al. 2020, Distill). It is what the strip looks like where nothing happened, sensor by sensor: the median along the
-    coil, kept within the band, so that a defect as long as the coil does not become the normal. On scale `limits` the
-    whole band is zero by the plant's definition, and so is that median. On scale `self` the band is not known, and the
-    middle half of the coil's cells stands for it.
+    Zeiler & Fergus (2014, ECCV, section 4.2) put a grey square over a part. A network that never saw bars answers to
+    the bar as well as to what it hides, so what stands there has to be something that it knows as nothing (Sturmfels,
+    Lundberg & Lee 2020, Distill; Petsiuk et al. 2018, RISE, blur for the same reason). Here it is what the strip looks
+    like where nothing happened, sensor by sensor: the median along the coil, kept within the band, so that a defect as
+    long as the coil does not become the normal. On scale `limits` the whole band is zero by the plant's definition, and
+    so is that median. On scale `self` the band is not known, and the middle half of the coil's cells stands for it.
 
     A member of scale `self` sees a `limits` coil stretched as the whole coil is, with or without a part: what a part
     does is not mixed with what stretching the rest anew would do.
