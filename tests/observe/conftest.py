@@ -95,6 +95,8 @@ def exported(pages: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
 
 def _names(page: str) -> Iterator[str]:
     for family in text_string_to_metric_families(page):
+        if family.name.endswith("_created"):  # when a counter began, which the client adds to each
+            continue
         suffixes = {"counter": ("_total",), "histogram": ("", "_bucket", "_sum", "_count")}.get(family.type, ("",))
         yield from (family.name + suffix for suffix in suffixes)
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 import flows.otlp
+from console.rest.service import running_service
 from flows.inbox import judge_due
 from flows.intake import Message, read_event, take_in
 from flows.kafka.client import group_consumer, poll, producer
@@ -32,6 +34,7 @@ from flows.served import Current, always, only
 from flows.tracing import Span, Tracing, first_span_id_of, ids_of_traceparent, trace_id_of, traceparent_of, tracing_of
 from models.ensemble import load_ensemble
 from processors.decode import decode_message, decoder
+from schemas.access import Scope
 from schemas.coils import CoilKey
 from schemas.errors import UsageError
 from schemas.settings import Settings
@@ -40,6 +43,7 @@ from store.connection import Connection, connect
 from tests.fix_kafka import KafkaTopics
 from tests.flows.judging import MeanScorer
 from tests.observe.collector import Collector, Got, collecting
+from tests.rest.given import bearer, served
 from tests.streams.lines import PLANT, chunk, coil, event
 from tests.waiting import wait_until
 
@@ -257,6 +261,27 @@ def test_coils_of_the_inbox_are_traced_alike(connection: Connection, collector: 
         judge_due(connection, only(MeanScorer()), settings, decode=decode_message, up_since=LONG_AGO, tracing=tracing)
     spans = collector.trace(trace_id_of(key_of("7")))
     assert names(spans) == ["coil", "receive", "assemble", "normalize", "score", "decide", "record"]
+
+
+def test_a_coil_and_a_word_that_come_to_the_console_by_http_are_one_trace(database: str, collector: Collector) -> None:
+    settings = Settings(tracing=TracingSettings(endpoint=collector.endpoint), stream=StreamSettings(settle_s=0.05))
+    said = {"label": "OK", "operator": "anna", "given_at": datetime.now(UTC).isoformat()}
+    batch = b"[" + b",".join([*coil("7"), event("operator.feedback", "7", 1, **said)]) + b"]"
+    with (
+        running_service(
+            database, always(MeanScorer()), settings, decode=decode_message, connections=2, wait_s=5
+        ) as running,
+        served(running) as address,
+        connect(database) as connection,
+    ):
+        headers = bearer(database, *Scope) | {"content-type": "application/cloudevents-batch+json"}
+        assert httpx.post(f"{address}/api/v1/events", content=batch, headers=headers, timeout=30).status_code == 202
+        wait_until(lambda: connection.execute("select from coilflow.verdicts").fetchall())
+    spans = collector.trace(trace_id_of(key_of("7")))
+    assert sorted(names(spans)) == sorted(
+        ["coil", "receive", "assemble", "normalize", "score", "decide", "record", "feedback"]
+    )
+    assert {span.service for span in spans} == {"coilflow console"}
 
 
 def test_the_sender_of_structured_events_is_linked_to(connection: Connection, collector: Collector) -> None:
