@@ -1,5 +1,6 @@
 """`/schedule`: jobs and their runs, who leads, why a successor was trained or why not; to run, pause and resume."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -20,7 +21,7 @@ from scheduler.cron_words import in_words
 from scheduler.overview import JobOverview, Overview, overview
 from scheduler.registry import registered_jobs
 from store.connection import Connection
-from store.decisions import last_decisions
+from store.decisions import StoredDecision, last_decisions
 from store.leadership import last_leader
 from store.pool import borrowed
 from store.requests import request_pending
@@ -31,7 +32,8 @@ Action = Literal["run", "pause", "resume"]
 _RUNS = 24  # in a strip
 _HISTORY = 60
 _DECIDING = ("retrain", "promotion", "score")  # jobs whose decisions are on the first page
-_DECISIONS = 4  # of each of them
+_DECISIONS = 60  # of each of them that are looked at for the last on each subject
+_SUBJECTS = 8  # shown
 _TITLES = {"run": "Run {} now", "pause": "Pause {}", "resume": "Resume {}"}
 
 router = APIRouter(include_in_schema=False)
@@ -55,7 +57,7 @@ def get_schedule(request: Request, caller: Reads) -> HTMLResponse:
     with borrowed(service.pool) as connection:
         found = _overview(connection, service, now)
         rows = [_row(connection, one) for one in found.jobs]
-        decided = {job: last_decisions(connection, job, most=_DECISIONS) for job in _DECIDING}
+        decided = {job: _last_on_each(last_decisions(connection, job, most=_DECISIONS)) for job in _DECIDING}
     return render(request, "schedule.html", caller=caller, found=found, rows=rows, decided=decided, **_said(now))
 
 
@@ -161,6 +163,14 @@ def _row(connection: Connection, one: JobOverview) -> JobRow:
     runs = last_fires(connection, one.job, most=_RUNS)
     took = said_s(took_s(runs[0])) if runs else ""
     return JobRow(job=one, words=in_words(one.cron), strip=run_strip(runs), runs=runs, took=took)
+
+
+def _last_on_each(decisions: Sequence[StoredDecision]) -> list[StoredDecision]:
+    """The newest decision on each subject, the newest first."""
+    newest: dict[str, StoredDecision] = {}
+    for one in decisions:
+        newest.setdefault(one.subject, one)
+    return list(newest.values())[:_SUBJECTS]
 
 
 def _said(now: datetime) -> dict[str, Any]:
