@@ -51,6 +51,10 @@ def test_promtool_takes_the_rules(promtool: Promtool) -> None:
     promtool("check", "rules", str(PROMETHEUS / "alerts.yml"))
 
 
+def test_promtool_takes_the_configuration_to_begin_with(promtool: Promtool) -> None:
+    assert "SUCCESS" in promtool("check", "config", str(PROMETHEUS / "prometheus.yml"))
+
+
 def test_alerts_fire_when_they_should_and_only_then(promtool: Promtool) -> None:
     assert "SUCCESS" in promtool("test", "rules", str(PROMETHEUS / "alerts_test.yml"))
 
