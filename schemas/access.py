@@ -1,5 +1,6 @@
 """Who may do what: scopes of API keys, and roles of people, which are scopes by name."""
 
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -36,3 +37,8 @@ ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = MappingProxyType(
         Role.ENGINEER: frozenset(Scope) - {Scope.EVENTS},
     }
 )
+
+
+def one_spelling(text: str) -> str:
+    """A name or a password with each character in one spelling, however a keyboard or a system makes it."""
+    return unicodedata.normalize("NFKC", text)

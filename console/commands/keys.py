@@ -1,6 +1,5 @@
 """`coilflow keys`: keys by which machines speak to the console."""
 
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from rich.table import Table
 from console.database import command_database
 from console.options import JsonOption
 from console.output import err, out, print_json
-from schemas.access import Name, Scope
+from schemas.access import Name, Scope, one_spelling
 from schemas.errors import NotFoundError, UsageError
 from schemas.settings import load_settings
 from store.keys import ApiKey, create_key, list_keys, revoke_key
@@ -80,7 +79,7 @@ def checked_name(name: str) -> str:
         UsageError: it cannot be one.
     """
     try:
-        return TypeAdapter(Name).validate_python(unicodedata.normalize("NFKC", name))
+        return TypeAdapter(Name).validate_python(one_spelling(name))
     except ValidationError as error:
         raise UsageError(
             f"{name!r} cannot be a name", remedy="give up to 64 letters, digits, dots, dashes, underscores or @"

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEAD_S = 10.0  # for the head of a request, from the connection or the last answer on
-_CONNECTIONS = 1000  # more are answered 503
+_CONNECTIONS = 800  # more are answered 503: a process has 1024 files as a rule
+_MOST_CONNECTIONS = 900  # more are closed unheard
 _GRACE_S = 10  # for requests in hand, once told to stop
 
 
@@ -41,7 +42,10 @@ class ImpatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's
         """Wait for the first head."""
         super().connection_made(transport)
-        self._wait()
+        if len(self.connections) > _MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._wait()
 
     def data_received(self, data: bytes) -> None:
         """Wait no longer once a request is being answered."""

@@ -34,6 +34,7 @@ _BEHIND_A_KEY = {
     HTTPStatus.FORBIDDEN: "it is not the caller's to do",
 }
 _WITH_BODY = {
+    HTTPStatus.REQUEST_TIMEOUT: "the body did not come whole in time",
     HTTPStatus.BAD_REQUEST: "the body cannot be read",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too large",
     HTTPStatus.UNPROCESSABLE_ENTITY: "the request breaks the contract",

@@ -6,12 +6,13 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 import structlog
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, FastAPI, Form, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import escape
 
-from console.passwords import is_password
+from console.passwords import AT_ONCE, is_password
 from console.rest.access import (
     SESSION_COOKIE,
     Reads,
@@ -24,6 +25,7 @@ from console.rest.access import (
 from console.rest.problems import ProblemError, problem
 from console.rest.service import Service, service_of
 from console.web.pages import here_of, own_place, render, wants_page
+from schemas.access import one_spelling
 from store.connection import utf8_fault
 from store.pool import borrowed
 from store.sessions import end_session, follow_link, signed_in, start_session
@@ -40,6 +42,7 @@ router = APIRouter(include_in_schema=False)
 
 def add_sign_in(app: FastAPI) -> None:
     """Serve both, and lead browsers that show no session there."""
+    app.state.hashing = CapacityLimiter(AT_ONCE)  # in threads of its own: other requests do not wait for passwords
     app.include_router(router)
 
     @app.exception_handler(SignInNeededError)
@@ -97,7 +100,7 @@ async def post_sign_in(
     place: Annotated[str, Form(alias="next")] = "/",
 ) -> Response:
     """Begin a session where name and password fit; a wrong name and a wrong password are told alike."""
-    name = name.strip()
+    name = one_spelling(name.strip())
     try:
         await rates_of(request).count_sign_in(request, name)
     except ProblemError as error:
@@ -106,7 +109,16 @@ async def post_sign_in(
         answer = _form(request, place=place, fault=f"{error}; {error.remedy}.", status=error.status)
         answer.headers.update(error.headers or {})
         return answer
-    token = await run_in_threadpool(_session, service_of(request), name, password, request.cookies.get(SESSION_COOKIE))
+    service = service_of(request)
+    known = await run_in_threadpool(_known, service, name)
+    fits = await to_thread.run_sync(
+        is_password, password, None if known is None else known.password_hash, limiter=request.app.state.hashing
+    )
+    if known is None or not fits:
+        # What was typed may be a password in the wrong field: only names that exist are told.
+        log.warning("sign-in refused", why="name or password", name=None if known is None else known.name)
+        return _form(request, place=place, fault=_WRONG, status=HTTPStatus.FORBIDDEN)
+    token = await run_in_threadpool(_session, service, known, request.cookies.get(SESSION_COOKIE))
     if token is None:
         return _form(request, place=place, fault=_WRONG, status=HTTPStatus.FORBIDDEN)
     await rates_of(request).forget_sign_ins(name)
@@ -123,14 +135,14 @@ def post_sign_out(request: Request, _: Reads) -> RedirectResponse:
     return answer
 
 
-def _session(service: Service, name: str, password: str, had: str | None) -> str | None:
-    """The token of a new session; no connection is held while the password is looked at."""
-    known = None if utf8_fault(name) or utf8_fault(password) else _known(service, name)
-    fits = is_password(password, None if known is None else known.password_hash)
-    if known is None or not fits:
-        # What was typed may be a password in the wrong field: only names that exist are told.
-        log.warning("sign-in refused", why="name or password", name=None if known is None else known.name)
+def _known(service: Service, name: str) -> SignIn | None:
+    if utf8_fault(name):
         return None
+    with borrowed(service.pool) as connection:
+        return user_to_sign_in(connection, name)
+
+
+def _session(service: Service, known: SignIn, had: str | None) -> str | None:
     with borrowed(service.pool) as connection:
         token = start_session(
             connection,
@@ -142,11 +154,6 @@ def _session(service: Service, name: str, password: str, had: str | None) -> str
         )
     log.info("signed in", by="password", name=known.name)
     return token
-
-
-def _known(service: Service, name: str) -> SignIn | None:
-    with borrowed(service.pool) as connection:
-        return user_to_sign_in(connection, name)
 
 
 def _form(

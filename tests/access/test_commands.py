@@ -88,7 +88,7 @@ def test_a_person_is_added_changed_and_disabled(
     assert run(["users", "set-role", "nobody", "--role", "viewer"]) == 1
 
 
-@pytest.mark.parametrize("password", ["", "elevenchars", "x" * 1025])
+@pytest.mark.parametrize("password", ["", "elevenchars", "x" * 1025, "no text at all \udcff"])
 def test_a_password_that_is_too_short_or_none_is_refused(typed: io.StringIO, password: str) -> None:
     typed.write(password + "\n")
     typed.seek(0)
