@@ -1,11 +1,11 @@
 """A line with a story: a champion that slipped, its successor, drift, a gauge, people, jobs and dead letters."""
 
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import httpx
 import orjson
-from axe_core_python import sync_playwright as axe_package
 from playwright.sync_api import Page
 
 from console.rest.access import CSRF_FIELD
@@ -164,7 +164,7 @@ def token_of(client: httpx.Client, path: str = "/models") -> dict[str, str]:
 
 def serious(page: Page) -> list[str]:
     """What axe-core finds on a page that keeps somebody out: rule and elements."""
-    page.evaluate((Path(axe_package.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    page.evaluate((files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
     found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{one['id']}: {[node['html'][:160] for node in one['nodes']]}"

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from store.connection import Connection
 from store.schedule import last_fires
@@ -82,5 +82,5 @@ def test_open_alarms_are_told_with_what_to_do(page: Page) -> None:
     expect(page.get_by_role("region", name="Open alarms")).to_contain_text("look at")
 
 
-def _row(page: Page, job: str) -> object:
+def _row(page: Page, job: str) -> Locator:
     return page.get_by_role("region", name="Jobs", exact=True).get_by_role("row", name=re.compile(f"^{job}"))
