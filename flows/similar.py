@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from flows.coil_matrix import CoilMatrix, coil_matrix
+from flows.recent_shapes import RecentShapes
 from models.scales import to_self_scale
-from models.similar import MADE_BY, WIDTH, cosine, embed
+from models.similar import MADE_BY, cosine, embed
 from processors.normalize import normalize
 from processors.stored_coils import coils_from_stored
 from schemas.coils import CoilKey, Float32Array, Limits
@@ -21,10 +22,8 @@ from store.embeddings import (
     UnembeddedCoil,
     coils_of_verdicts,
     coils_to_embed,
-    latest_embeddings,
 )
 
-COMPARED = 100_000  # newest coils of the plant and scale
 _BESIDE = 20  # more than were asked for: a coil itself and superseded revisions are left out
 _WIDE = Limits(low=-1e4, high=1e4)  # g/m², which no reading reaches: the distance in g/m² comes through unclipped
 
@@ -57,12 +56,15 @@ def new_embeddings(connection: Connection, *, coils: int) -> tuple[EmbeddedCoil,
     )
 
 
-def similar_coils(connection: Connection, key: CoilKey, *, limit: int, otherwise: Limits) -> SimilarCoils | str | None:
+def similar_coils(
+    connection: Connection, key: CoilKey, recent: RecentShapes, *, limit: int, otherwise: Limits
+) -> SimilarCoils | str | None:
     """The decided coils of the same plant and scale that look most like one, among the newest.
 
     Args:
         connection: on a database of this version.
         key: of a decided coil; it is embedded on the way, so that one of this minute is answered for.
+        recent: of this process.
         limit: coils to find.
         otherwise: limits where the ensemble that judged was never registered.
 
@@ -77,7 +79,7 @@ def similar_coils(connection: Connection, key: CoilKey, *, limit: int, otherwise
         return coil
     scale: Scale = "self" if coil.limits is None else "limits"
     asked = embed(_distance(coil))
-    latest = latest_embeddings(connection, MADE_BY, plant=key.plant, scale=scale, width=WIDTH, coils=COMPARED)
+    latest = recent.of(connection, key.plant, scale)
     alike = cosine(asked, latest.embeddings)
     most = min(limit + _BESIDE, len(alike))
     nearest = np.argpartition(-alike, most - 1)[:most] if most else np.zeros(0, dtype=np.int64)

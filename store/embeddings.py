@@ -40,7 +40,7 @@ class EmbeddedCoil:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatestEmbeddings:
-    """Of the newest coils of a plant and scale, newest first."""
+    """Of the newest coils of a plant and scale, in no order."""
 
     verdict_ids: IntArray  # [N]
     embeddings: NDArray[np.int8]  # [N, D]

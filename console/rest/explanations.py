@@ -61,7 +61,7 @@ def get_similar(
     service = service_of(request)
     limits = service.current().of(key.plant).champion.limits
     with borrowed(service.pool) as connection:
-        found = similar_coils(connection, key, limit=limit, otherwise=limits)
+        found = similar_coils(connection, key, service.shapes, limit=limit, otherwise=limits)
         if found is None and coil_state(connection, key) is None:
             raise never_seen(key)
     if found is None:

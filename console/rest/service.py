@@ -11,6 +11,7 @@ from fastapi import Request
 from console.feed import Feed
 from console.rest.readiness import Readiness, readiness_of
 from flows.inbox import InboxJudge
+from flows.recent_shapes import RecentShapes
 from flows.served import Current
 from flows.tracing import Tracing, tracing_of
 from processors.decode import Decoder
@@ -32,6 +33,7 @@ class Service:
     current: Current  # what serves, for what is drawn of coils
     readiness: Readiness
     tracing: Tracing | None = None  # of coils; None: nobody asks
+    shapes: RecentShapes = field(default_factory=RecentShapes)  # for similar coils
     trials: threading.Semaphore = field(default_factory=partial(threading.BoundedSemaphore, 1))  # of ensembles
 
 

@@ -114,7 +114,8 @@ def _explanation(request: Request, key: CoilKey) -> CoilExplanation | str:
 
 
 def _similar(connection: Connection, request: Request, key: CoilKey) -> SimilarCoils | str | None:
-    return similar_coils(connection, key, limit=_ALIKE, otherwise=limits_of(request, key)) or "it has no verdict yet"
+    shapes, limits = service_of(request).shapes, limits_of(request, key)
+    return similar_coils(connection, key, shapes, limit=_ALIKE, otherwise=limits) or "it has no verdict yet"
 
 
 def _own_word(words: tuple[Word, ...], caller: Caller) -> Word | None:

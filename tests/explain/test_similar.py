@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.recent_shapes import RecentShapes
 from flows.similar import new_embeddings, similar_coils
 from models.similar import MADE_BY, WIDTH, cosine, embed
 from scheduler.once import run_once
@@ -44,7 +45,7 @@ def embed_all(database: str) -> str:
 
 
 def similar_to(connection: Connection, key: CoilKey, *, limit: int = 5) -> SimilarCoils:
-    found = similar_coils(connection, key, limit=limit, otherwise=LIMITS)
+    found = similar_coils(connection, key, RecentShapes(), limit=limit, otherwise=LIMITS)
     assert isinstance(found, SimilarCoils), found
     return found
 
@@ -114,7 +115,8 @@ def test_where_nothing_is_embedded_the_answer_says_so(connection: Connection) ->
     [key, *_] = decide(connection, line(3))
     found = similar_to(connection, key)
     assert (found.state, found.compared, found.items) == ("empty", 0, [])
-    assert similar_coils(connection, CoilKey(plant="linz", coil_id="none"), limit=5, otherwise=LIMITS) is None
+    nowhere = CoilKey(plant="linz", coil_id="none")
+    assert similar_coils(connection, nowhere, RecentShapes(), limit=5, otherwise=LIMITS) is None
 
 
 def test_plants_and_scales_are_not_compared(database: str, connection: Connection, tmp_path: Path) -> None:
@@ -156,7 +158,24 @@ def test_another_version_is_made_anew_and_the_old_one_goes(
     assert embed_all(database) == "0 coils embedded, 1 old embeddings deleted"
     kept = latest_embeddings(connection, MADE_BY, plant="linz", scale="limits", width=WIDTH, coils=2)
     assert kept.embeddings.shape == (2, WIDTH)
-    assert kept.verdict_ids[0] > kept.verdict_ids[1]
+    newest = rows(connection, "select verdict_id from coilflow.embeddings order by 1 desc limit 2")
+    assert sorted(kept.verdict_ids.tolist(), reverse=True) == [row["verdict_id"] for row in newest]
+
+
+def test_a_process_reads_them_once_a_minute_and_none_not_at_all(database: str, connection: Connection) -> None:
+    now = 0.0
+    recent = RecentShapes(clock=lambda: now)
+    decide(connection, line(3))
+    assert len(recent.of(connection, "linz", "limits").verdict_ids) == 0
+    embed_all(database)
+    assert len(recent.of(connection, "linz", "limits").verdict_ids) == 3, "nothing is not kept"
+    decide(connection, line(2, seed=8))
+    embed_all(database)
+    now = 59.0
+    assert len(recent.of(connection, "linz", "limits").verdict_ids) == 3
+    assert len(recent.of(connection, "wien", "limits").verdict_ids) == 0
+    now = 60.0
+    assert len(recent.of(connection, "linz", "limits").verdict_ids) == 5
 
 
 def test_one_that_commits_late_is_found(database: str, connection: Connection) -> None:

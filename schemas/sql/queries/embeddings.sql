@@ -29,10 +29,8 @@ from unnest(
 on conflict do nothing;
 
 -- name: latest_embeddings
--- One row, since a hundred thousand take a driver far longer than their bytes.
-select
-    string_agg(int8send(verdict_id), ''::bytea order by verdict_id desc) as verdict_ids,
-    string_agg(embedding, ''::bytea order by verdict_id desc) as embeddings
+-- One row, since a hundred thousand take a driver far longer than their bytes; both in one order, whichever that is.
+select string_agg(int8send(verdict_id), ''::bytea) as verdict_ids, string_agg(embedding, ''::bytea) as embeddings
 from (
     select verdict_id, embedding
     from coilflow.embeddings
@@ -43,9 +41,10 @@ from (
 
 -- name: coils_of_verdicts
 -- Those of the verdicts that stand, with what people say.
-select v.verdict_id, v.plant, v.coil_id, v.decided_at, v.label as verdict, v.p_nok, l.label
+select
+    v.verdict_id, v.plant, v.coil_id, v.decided_at, v.label as verdict, v.p_nok,
+    (select l.label from coilflow.coil_labels as l where l.plant = v.plant and l.coil_id = v.coil_id) as label
 from coilflow.verdicts as v
-left join coilflow.coil_labels as l using (plant, coil_id)
 where v.verdict_id = any(%(verdict_ids)s::bigint[])
   and not exists (
       select from coilflow.verdicts as newer
