@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -25,9 +25,10 @@ from schemas.stream_settings import StreamSettings
 from store.connection import Connection, connect, parameters_of
 from store.databases import create_database, drop_database
 from tests.rest.given import served
-from tests.web.given import Seen, fill, session_of, signed_in_page
+from tests.web.given import MOST_MS, Seen, fill, session_of, signed_in_page
 
 CHROMIUM = "COILFLOW_TEST_CHROMIUM"
+expect.set_options(timeout=MOST_MS)  # a busy machine proves nothing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ from store.sessions import Lifetime, start_session
 from store.users import add_user
 
 COILS = 28
+MOST_MS = 90_000  # until a page shows what is waited for
 A_DAY = Lifetime(idle=timedelta(days=1), whole=timedelta(days=1))
 _HASH = "no password fits"
 
@@ -184,6 +185,7 @@ def signed_in_page(
     try:
         context.add_cookies([{"name": name, "value": value, "url": address} for name, value in cookies.items()])
         page = context.new_page()
+        page.set_default_timeout(MOST_MS)
         seen = watch(context, page, address)
         yield page, seen
         assert not seen.faults

@@ -104,6 +104,24 @@ def test_a_map_of_a_revision_is_kept_for_good_and_that_of_another_is_not_there(
     assert client.get(place, params={"revision": "none"}).status_code == 404
 
 
+@pytest.mark.parametrize(("asked", "status"), [("cursor=none", 400), ("label=MAYBE", 422), ("since=then", 422)])
+def test_a_list_that_cannot_be_is_a_problem(client: httpx.Client, asked: str, status: int) -> None:
+    answer = client.get(f"/?{asked}", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+
+
+def test_times_of_a_filter_are_those_of_the_servers_clock(
+    client: httpx.Client, line: Line, connection: Connection
+) -> None:
+    key = line.keys[-3]
+    row = connection.execute("select decided_at from coilflow.verdicts where coil_id = %s", [key.coil_id]).fetchone()
+    assert row is not None
+    local: datetime = row["decided_at"].astimezone().replace(tzinfo=None)
+    minute = {"since": f"{local:%Y-%m-%dT%H:%M}", "until": f"{local + timedelta(minutes=1):%Y-%m-%dT%H:%M}"}
+    html = client.get("/", params=minute, headers={"accept": "text/html"}).text
+    assert re.findall(r'<a class="open"[^>]*>([^<]+)</a>', html) == [key.coil_id]
+
+
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_says_what_it_means_and_what_to_do(reason: Reason) -> None:
     said = worded(reason.of("5 of them"))

@@ -60,6 +60,7 @@ def test_a_second_look_is_not_told_what_models_and_people_said(page: Page, line:
     [card] = page.locator(".card").all()
     assert card.locator("a.open").inner_text() == line.keys[3].coil_id
     said = card.inner_text()
+    assert "A second pair of eyes" in said
     assert "NOK from" not in said
     assert "jo" not in said.split()
     assert card.locator(".chip").count() == 0

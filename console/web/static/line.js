@@ -57,14 +57,21 @@ function take(page) {
     waiting.hidden = came.length === 0;
     waiting.textContent = came.length === 1 ? "1 new coil: show it" : `${came.length} new coils: show them`;
   }
-  if (came.length) {
+  if (came.length && !paused) {
     summary.textContent = came[0].dataset.said + (came.length > 1 ? `, and ${came.length - 1} more` : "");
   }
 }
 
+/** Leaves the list, so that it goes on. */
+function leave() {
+  rows.querySelector(".here")?.classList.remove("here");
+  if (rows.contains(document.activeElement)) document.activeElement.blur();
+  if (held && !paused) show(held);
+}
+
 waiting.addEventListener("click", () => {
   if (held) show(held);
-  rows.querySelector(".here")?.classList.remove("here");
+  leave();
   scrollTo({ top: 0 });
 });
 pause.addEventListener("click", () => {
@@ -76,6 +83,7 @@ pause.addEventListener("click", () => {
 });
 
 onKey("p", () => pause.click());
+onKey("Escape", leave);
 onKey("/", () => document.getElementById("coil").focus());
 listKeys(() => [...rows.querySelectorAll("tr[data-key]")], (row) => row.querySelector("a.open").click());
 follow(["verdict", "early_warning"], take, (state) => say(paused ? "paused" : state));
