@@ -16,7 +16,7 @@ from store.queries import query
 State = Literal["open", "decided", "dead_lettered"]
 Review = Literal["asked", "waiting"]
 
-_SORTED = 50_000  # coils of a name at most: of more than that, the newest are found by going through all
+_SORTED = 150_000  # coils of a name at most: of more than that, the newest are found by going through all
 _LIKE = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 
@@ -125,10 +125,10 @@ def early_warning_of(connection: Connection, key: CoilKey) -> CoilWarning | None
 
 def _statement(connection: Connection, wanted: Wanted, parameters: dict[str, Any]) -> str:
     """By what is rarest: that is read in the order of its index, and all else is a filter on it."""
-    if wanted.doubt is not None:
-        return "list_doubted_coils"
     if wanted.review == "waiting":
         return "list_waiting_coils"
+    if wanted.doubt is not None:
+        return "list_doubted_coils"
     if wanted.name is None:
         return "list_coils"
     [counted] = connection.execute(
@@ -146,7 +146,6 @@ def _parameters(wanted: Wanted, most: int, after: Place | None) -> dict[str, Any
         "doubt": wanted.doubt,
         "state": wanted.state,
         "asked": True if wanted.review else None,
-        "waiting": True if wanted.review == "waiting" else None,
         "name_like": None if wanted.name is None else wanted.name.translate(_LIKE) + "%",
         "after_at": after and after.at,
         "after_plant": after and after.plant,

@@ -71,10 +71,6 @@ where d.code = %(doubt)s
               and newer.supersedes = v.revision
             offset 0
         )
-        and (
-            %(waiting)s::boolean is null
-            or not exists (select from coilflow.feedback as w where w.plant = v.plant and w.coil_id = v.coil_id)
-        )
       offset 0
   )
 order by d.decided_at desc, d.plant desc, d.coil_id desc
@@ -91,6 +87,10 @@ where (%(state)s::text is null or %(state)s = 'decided')
   and (%(since)s::timestamptz is null or u.decided_at >= %(since)s)
   and (%(until)s::timestamptz is null or u.decided_at < %(until)s)
   and (%(name_like)s::text is null or u.coil_id like %(name_like)s)
+  and (
+      %(doubt)s::text is null
+      or exists (select from coilflow.verdict_doubts as d where d.verdict_id = u.verdict_id and d.code = %(doubt)s)
+  )
   and (
       %(after_at)s::timestamptz is null
       or (u.decided_at, u.plant, u.coil_id) < (%(after_at)s, %(after_plant)s::text, %(after_coil_id)s::text)
