@@ -7,7 +7,9 @@ create index verdicts_listed_by_plant on coilflow.verdicts (plant, decided_at, c
 create index verdicts_listed_not_ok on coilflow.verdicts (label, decided_at, plant, coil_id)
     where role = 'champion' and label <> 'OK';
 create index coils_listed_undecided on coilflow.coils (seen_at, plant, coil_id) where state <> 'decided';
-create index verdicts_by_name on coilflow.verdicts (coil_id collate "C", plant)
+-- The last one on this table: of indexes that seem equal, as all do while a table is empty, the planner takes the newest,
+-- and a session that began then looks the verdicts of a coil up by it for long. By the others it would read a plant.
+create index verdicts_by_name on coilflow.verdicts (coil_id text_pattern_ops, plant)
     include (decided_at, verdict_id, label) where role = 'champion';
 
 create table coilflow.verdict_doubts (

@@ -109,7 +109,7 @@ limit %(most)s;
 -- Up to `most`.
 select count(*) as found
 from (
-    select from coilflow.verdicts as v where v.role = 'champion' and v.coil_id collate "C" like %(name_like)s limit %(most)s
+    select from coilflow.verdicts as v where v.role = 'champion' and v.coil_id like %(name_like)s limit %(most)s
 ) as capped;
 
 -- name: list_coils_by_name
@@ -118,7 +118,7 @@ from (
 with named as materialized (
     select v.decided_at as at, v.plant, v.coil_id, v.verdict_id
     from coilflow.verdicts as v
-    where v.role = 'champion' and v.coil_id collate "C" like %(name_like)s
+    where v.role = 'champion' and v.coil_id like %(name_like)s
       and (%(state)s::text is null or %(state)s = 'decided')
       and (%(plant)s::text is null or v.plant = %(plant)s)
       and (%(label)s::text is null or v.label = %(label)s)
