@@ -1,5 +1,6 @@
 """Settings of the console: who is heard, how long, and how much at once."""
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +16,7 @@ class ConsoleSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     hosts: tuple[str, ...] = ()  # names by which browsers reach it, beside addresses, localhost and this machine's own
-    proxies: tuple[str, ...] = ()  # addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # whose X-Forwarded-For and X-Forwarded-Proto are believed
     session_idle_h: _Hours = 8.0  # without a request, a person is signed out
     session_h: _Hours = 24.0  # since signing in, whatever was done
     failed_sign_ins: _Count = 10  # of one name in a quarter of an hour; ten times as many of one address

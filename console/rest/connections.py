@@ -1,24 +1,26 @@
-"""How connections are served: one that brings no request is given up, and there are no more than the machine bears."""
+"""How connections are served: one that stands still is given up, and there are no more than a process bears."""
 
 import asyncio
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEAD_S = 10.0  # for the head of a request, from the connection or the last answer on
+_TAKE_S = 30.0  # for a client to take some of what is sent
 _CONNECTIONS = 800  # more are answered 503: a process has 1024 files as a rule
 _MOST_CONNECTIONS = 900  # more are closed unheard
 _GRACE_S = 10  # for requests in hand, once told to stop
 
 
-def server_config(app: FastAPI, *, proxies: Sequence[str]) -> uvicorn.Config:
+def server_config(app: FastAPI, *, proxies: Sequence[IPv4Network | IPv6Network]) -> uvicorn.Config:
     """How uvicorn serves the console.
 
     Args:
         app: the console.
-        proxies: addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+        proxies: addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
     return uvicorn.Config(
         app,
@@ -28,16 +30,17 @@ def server_config(app: FastAPI, *, proxies: Sequence[str]) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=bool(proxies),
-        forwarded_allow_ips=list(proxies),
+        forwarded_allow_ips=[str(proxy) for proxy in proxies],
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_S,
     )
 
 
 class ImpatientProtocol(H11Protocol):
-    """uvicorn's, which waits for the head of a request for ever."""
+    """uvicorn's, which waits for ever: for the head of a request, and for a client to take an answer."""
 
     _late: asyncio.TimerHandle | None = None
+    _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's
         """Wait for the first head."""
@@ -59,9 +62,20 @@ class ImpatientProtocol(H11Protocol):
         if not self._is_answering():
             self._wait()
 
+    def pause_writing(self) -> None:
+        """The client takes nothing for now."""
+        super().pause_writing()
+        self._stuck = self.loop.call_later(_TAKE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client took some."""
+        self._unstick()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for."""
         self._wait_no_longer()
+        self._unstick()
         super().connection_lost(exc)
 
     def _is_answering(self) -> bool:
@@ -75,6 +89,11 @@ class ImpatientProtocol(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _unstick(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
     def _give_up(self) -> None:
         if not self.transport.is_closing():

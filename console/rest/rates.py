@@ -17,6 +17,7 @@ from schemas.console_settings import ConsoleSettings
 EVENTS_PATH = "/api/v1/events"
 _SIGN_IN_WINDOW_S = 15 * 60
 _ADDRESS_TIMES = 10  # as many failed sign-ins of one address as of one name: people share addresses
+_LONGEST_NAME = 64
 _IPV6_NETWORK = 64  # bits that one customer is given at least
 
 
@@ -45,11 +46,11 @@ class Rates:
     async def count_sign_in(self, request: Request, name: str) -> None:
         """One more try to sign in, before anything is looked up; raises ProblemError (429)."""
         await self._take(self._of_address, "address", _address(request))
-        await self._take(self._of_name, "name", name.casefold())
+        await self._take(self._of_name, "name", _counted(name))
 
     async def forget_sign_ins(self, name: str) -> None:
         """Somebody signed in by that name."""
-        await self._limiter.clear(self._of_name, "name", name.casefold())
+        await self._limiter.clear(self._of_name, "name", _counted(name))
 
     async def _take(self, limit: RateLimitItem, kind: str, who: str) -> None:
         if not await self._limiter.hit(limit, kind, who):
@@ -70,6 +71,11 @@ _WORDS = {
     "address": "tries to sign in from one address",
     "name": "tries to sign in by one name",
 }
+
+
+def _counted(name: str) -> str:
+    """However it is written, and no longer than names are."""
+    return name[:_LONGEST_NAME].casefold()
 
 
 def _address(request: Request) -> str:

@@ -12,7 +12,7 @@ from schemas.settings import Settings
 from tests.flows.judging import MeanScorer
 from tests.rest.given import served
 
-SETTINGS = Settings(console=ConsoleSettings(hosts=("coilflow.plant",), body_s=1.0))
+SETTINGS = Settings(console=ConsoleSettings(hosts=("coilflow.plant",)))
 
 
 @pytest.fixture

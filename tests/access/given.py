@@ -35,7 +35,7 @@ def session_of(dsn: str, name: str, role: Role, *, began: datetime | None = None
 def browser(address: str, token: str | None = None) -> httpx.Client:
     """What keeps cookies and asks for pages; with a token, of who is signed in."""
     cookies = {} if token is None else {SESSION_COOKIE: token}
-    return httpx.Client(base_url=address, cookies=cookies, headers={"accept": "text/html"}, timeout=30)
+    return httpx.Client(base_url=address, cookies=cookies, headers={"accept": "text/html"}, timeout=120)
 
 
 def csrf_of(client: httpx.Client) -> str:

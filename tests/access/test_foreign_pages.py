@@ -68,7 +68,7 @@ def test_its_own_origin_is_heard(address: str, token: str) -> None:
 
 def test_a_key_needs_no_token_and_no_origin(address: str, copied_database: str) -> None:
     headers = bearer(copied_database, Scope.OPERATE) | {"origin": "https://mes.example"}
-    assert httpx.post(address + WRITE, json={"why": "x"}, headers=headers).status_code == DONE
+    assert httpx.post(address + WRITE, json={"why": "x"}, headers=headers, timeout=120).status_code == DONE
 
 
 def test_no_other_origin_is_let_read(address: str, token: str) -> None:
@@ -91,6 +91,6 @@ def test_a_name_that_is_not_ours_is_not_heard(address: str, token: str, path: st
 def test_machines_call_it_by_any_name(address: str, copied_database: str) -> None:
     by_name = {"host": "coilflow.svc"}
     for path in ("/healthz", "/readyz", "/metrics"):
-        assert httpx.get(address + path, headers=by_name).status_code == 200
+        assert httpx.get(address + path, headers=by_name, timeout=120).status_code == 200
     headers = bearer(copied_database, Scope.READ) | by_name
-    assert httpx.get(f"{address}/openapi.json", headers=headers).status_code == 200
+    assert httpx.get(f"{address}/openapi.json", headers=headers, timeout=120).status_code == 200

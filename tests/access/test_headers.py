@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 import httpx
 import pytest
@@ -42,7 +43,7 @@ def test_an_error_that_nobody_expected_tells_nothing_and_is_secured(
         raise RuntimeError("the inside")
 
     monkeypatch.setattr(health, "generate_latest", fails)
-    answer = httpx.get(f"{address}/metrics")
+    answer = httpx.get(f"{address}/metrics", timeout=120)
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "inside" not in answer.text
     assert_secured(answer)
@@ -66,7 +67,9 @@ def test_a_page_and_its_files_come_from_here_alone(address: str, copied_database
 
 @pytest.fixture(name="proxied")
 def _proxied(service: Service) -> Iterator[str]:
-    settings = SETTINGS.model_copy(update={"console": ConsoleSettings(proxies=("127.0.0.1",), failed_sign_ins=1)})
+    settings = SETTINGS.model_copy(
+        update={"console": ConsoleSettings(proxies=(IPv4Network("127.0.0.1"),), failed_sign_ins=1)}
+    )
     with served(replace(service, settings=settings)) as listening:
         yield listening
 
@@ -105,6 +108,7 @@ def test_the_pages_of_the_api_work_offline_in_a_browser(address: str, copied_dat
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         page = chromium.new_page()
+        page.set_default_timeout(300_000)
         page.context.add_cookies([{"name": SESSION_COOKIE, "value": token, "url": address}])
         page.on("console", tell_errors)
         page.on("pageerror", lambda error: said.append(str(error)))

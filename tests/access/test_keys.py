@@ -16,7 +16,7 @@ ASKED = "/openapi.json"
 
 
 def asks(address: str, authorization: str) -> int:
-    return httpx.get(address + ASKED, headers={"authorization": authorization}).status_code
+    return httpx.get(address + ASKED, headers={"authorization": authorization}, timeout=120).status_code
 
 
 def test_a_key_opens_until_it_is_revoked(address: str, copied_database: str) -> None:
@@ -54,7 +54,7 @@ def test_a_wrong_key_is_not_made_good_by_a_session(address: str, copied_database
 
 
 def test_a_refusal_says_how_to_be_known_and_is_a_problem(address: str) -> None:
-    answer = httpx.get(address + ASKED)
+    answer = httpx.get(address + ASKED, timeout=120)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.headers["content-type"] == "application/problem+json"

@@ -158,7 +158,7 @@ def test_a_browser_that_is_not_signed_in_is_led_to_the_form_or_refused(address: 
 def test_no_path_leads_out_of_the_files_of_the_page(address: str, copied_database: str, path: str) -> None:
     place = urlsplit(address)
     key = bearer(copied_database, Scope.READ)["authorization"]
-    with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=30) as sender:  # as it stands
+    with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=120) as sender:  # as it stands
         sender.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: {key}\r\n\r\n".encode())
         assert sender.recv(4096).startswith(b"HTTP/1.1 404 ")
 
@@ -189,4 +189,4 @@ def caller(address: str, dsn: str, who: Role | Scope | None) -> httpx.Client:
         client.headers.update(known)
         return client
     headers = {} if who is None else bearer(dsn, who)
-    return httpx.Client(base_url=address, headers=headers, timeout=30)
+    return httpx.Client(base_url=address, headers=headers, timeout=120)

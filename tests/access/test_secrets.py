@@ -47,9 +47,9 @@ def test_what_is_secret_is_in_no_line_of_the_log(copied_database: str, tmp_path:
             sign_in(client, "berta", typed)
             sign_in(client, "berta", PASSWORD)
             given = next(iter(client.cookies.jar)).value
-        httpx.get(f"{address}/docs", headers=key)
-        httpx.get(f"{address}/docs", headers={"authorization": f"Bearer {wrong_key}"})
-        httpx.get(f"{address}/api/v1/coils/a/%ff%00", headers=key)
+        httpx.get(f"{address}/docs", headers=key, timeout=120)
+        httpx.get(f"{address}/docs", headers={"authorization": f"Bearer {wrong_key}"}, timeout=120)
+        httpx.get(f"{address}/api/v1/coils/a/%ff%00", headers=key, timeout=120)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:
@@ -72,7 +72,7 @@ def test_on_this_machine_the_console_prints_a_link_that_works(tmp_path: Path) ->
     try:
         wait_until(lambda: b"startup complete" in log.read_bytes(), 120)
         [link] = re.findall(r"http://127\.0\.0\.1:\d+/sign-in\?once=\S+", log.read_text())
-        with httpx.Client() as client:
+        with httpx.Client(timeout=120) as client:
             assert client.get(link).headers["location"] == "/"
             assert client.get(httpx.URL(link).join("/openapi.json")).status_code == 200
             assert client.get(link).status_code == 403

@@ -36,6 +36,6 @@ def client(service: Service, database: str) -> Iterator[httpx.Client]:
     """Speaks to the console, with a key that may do everything."""
     with (
         served(service) as address,
-        httpx.Client(base_url=address, headers=bearer(database, *Scope), timeout=30) as opened,
+        httpx.Client(base_url=address, headers=bearer(database, *Scope), timeout=120) as opened,
     ):
         yield opened

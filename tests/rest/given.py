@@ -43,4 +43,4 @@ def bearer(dsn: str, *scopes: Scope) -> dict[str, str]:
 
 def client_with(client: httpx.Client, dsn: str, *scopes: Scope) -> httpx.Client:
     """Another client of the same console, with a key that has these scopes only; without any, with no key."""
-    return httpx.Client(base_url=client.base_url, headers=bearer(dsn, *scopes) if scopes else {}, timeout=30)
+    return httpx.Client(base_url=client.base_url, headers=bearer(dsn, *scopes) if scopes else {}, timeout=120)
