@@ -27,6 +27,7 @@ from schemas.settings import Settings
 from schemas.stream_settings import TracingSettings
 
 _BATCH = 16
+_REPEATS = 40  # as many coils as wait in the sender's queue at most
 _AWAY = "http://127.0.0.1:9"
 
 
@@ -97,6 +98,24 @@ def _judged_s(
     return (time.process_time() - began_s) / len(coils)
 
 
+def _spans_s(coils: Sequence[Sequence[bytes]], serving: Ensembles, settings: Settings, tracing: Tracing) -> float:
+    """Processor time of the spans alone, s a coil: made, and sent by the time that the last is made."""
+    due = [DueCoil(coil=_opened(lines), place="bench", silent=False, log=None) for lines in coils[:_BATCH]]
+    timeline = Timeline()
+    outcome = judge(due, serving, settings, timeline=timeline)
+    began_s, now_ns = time.process_time(), time.time_ns()
+    for _ in range(_REPEATS):
+        trace_coils(
+            tracing,
+            [one.coil for one in due],
+            decided=outcome.decided,
+            rejects=outcome.rejects,
+            timeline=timeline,
+            recorded_ns=(now_ns, now_ns),
+        )
+    return (time.process_time() - began_s) / (_REPEATS * len(due))
+
+
 def main() -> None:
     """Print the median of rounds, in which the sides take turns."""
     parser = argparse.ArgumentParser()
@@ -111,7 +130,8 @@ def main() -> None:
     with ExitStack() as stack:
         stack.enter_context(report("bench.tracing", "What traces cost a worker", asked.out, on=machine()))
         coils = list(simulated_coils(asked.coils))
-        serving, settings = only(load_ensemble(None, threads=1)), Settings()
+        ensemble, settings = load_ensemble(None, threads=1), Settings()
+        serving = only(ensemble)
         here = stack.enter_context(_collector())
         sides: dict[str, Tracing | None] = {"off": None}
         for name, endpoint in (("on", here), ("on, the collector away", _AWAY)):
@@ -135,6 +155,11 @@ def main() -> None:
                 for name, each in taken.items()
             ),
         )  # fmt: skip
+        alone = [_spans_s(coils, serving, settings, sides["on"]) for _ in range(asked.rounds) if sides["on"]]
+        print(
+            f"\nSpans alone, without judging: {1000 * median(alone):.2f} ms a coil "
+            f"({1000 * min(alone):.2f}–{1000 * max(alone):.2f}), {len(ensemble.members) + 7} spans."
+        )
 
 
 if __name__ == "__main__":
