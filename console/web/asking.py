@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from console.rest.access import Caller
 from console.web.pages import render
+from store.connection import utf8_fault
 
 LONGEST_WHY = 500  # signs
 _NO_WHY = f"Say why, in at most {LONGEST_WHY} signs: it is kept for those who come after."
@@ -43,4 +44,4 @@ def ask(
 
 def no_reason(why: str) -> str | None:
     """What is wrong with a reason, as it was stripped; None where nothing is."""
-    return None if 0 < len(why) <= LONGEST_WHY and "\x00" not in why else _NO_WHY
+    return None if 0 < len(why) <= LONGEST_WHY and not utf8_fault(why) else _NO_WHY

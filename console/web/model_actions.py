@@ -14,11 +14,12 @@ from console.rest.model_changes import actor_of
 from console.rest.problems import ProblemError
 from console.rest.service import Service, service_of
 from console.web.asking import Question, ask, no_reason
+from console.web.models import no_model
 from flows import change_models
 from schemas.errors import BundleError, RegistryError
 from schemas.settings import Settings
 from store import registry
-from store.connection import Connection
+from store.connection import Connection, utf8_fault
 from store.courses import known_plants
 from store.pool import borrowed
 from store.registered import (
@@ -139,9 +140,9 @@ def _asked(connection: Connection, action: Action, version: str, plant: str | No
         return Asked(action=action, version="", plant=EVERY_PLANT, stands=str(frozen), happens=_of_freezing(action))
     if action == "rollback":
         return _rollback(connection, plant or EVERY_PLANT)
-    found = ensemble(connection, version)
+    found = None if utf8_fault(version) else ensemble(connection, version)
     if found is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"there is no ensemble {version}", remedy="see the page Models")
+        raise no_model(version)
     return _promote(connection, found, plant) if action == "promote" else _reject(connection, found)
 
 
@@ -149,6 +150,9 @@ def _promote(connection: Connection, found: StoredEnsemble, plant: str | None) -
     rows = serving(connection)
     where = found.plant or plant or EVERY_PLANT
     champion = champion_of(rows, where)
+    plants = (found.plant,) if found.plant else (EVERY_PLANT, *known_plants(connection))
+    if where not in plants:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"no coil of plant {where!r} was ever seen", remedy="choose another")
     happens = [
         f"{found.version} is tried here first: its files, its canary coils, its speed. If it fails, nothing changes.",
         f"It gives the verdicts of {plant_of(where)} from then on; each worker tries it again and swaps between two "
@@ -163,7 +167,6 @@ def _promote(connection: Connection, found: StoredEnsemble, plant: str | None) -
     elsewhere = [row.plant for row in rows.values() if row.plant and row.champion and not where]
     if elsewhere:
         happens.append(f"{', '.join(elsewhere)} keeps a champion of its own.")
-    plants = (found.plant,) if found.plant else (EVERY_PLANT, *known_plants(connection))
     return Asked(
         action="promote",
         version=found.version,

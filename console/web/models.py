@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from console.metric_rows import metric_rows
 from console.model_scores import score_of
 from console.model_tables import plant_of
 from console.rest.access import Reads
+from console.rest.problems import ProblemError
 from console.rest.service import service_of
 from console.web.charts import Dot, dot_chart, marks_list
 from console.web.model_tables import report_tables
@@ -24,7 +26,7 @@ from schemas.audit import Snapshot
 from schemas.scores import ALL, Figure, Subject
 from schemas.settings import Settings
 from store.audit import snapshots
-from store.connection import Connection
+from store.connection import Connection, utf8_fault
 from store.courses import score_course
 from store.pool import borrowed
 from store.registered import (
@@ -96,6 +98,8 @@ def get_models(
 def get_model(request: Request, caller: Reads, version: str) -> HTMLResponse:
     """One ensemble, or one model as NAME@VERSION: what it is made of, how good it is, and all that happened to it."""
     service, now = service_of(request), datetime.now(UTC)
+    if utf8_fault(version):
+        raise no_model(version)
     with borrowed(service.pool) as connection:
         report = model_report(connection, version, service.settings, now=now, tries=False)
         newest = latest_scores(connection)
@@ -125,6 +129,11 @@ def get_model(request: Request, caller: Reads, version: str) -> HTMLResponse:
         quote=quote,
         **report_tables(report, said),
     )
+
+
+def no_model(version: str) -> ProblemError:
+    """The problem of a version that is not there."""
+    return ProblemError(HTTPStatus.NOT_FOUND, f"there is no model {version!r}", remedy="see the page Models")
 
 
 def models_context(connection: Connection, settings: Settings, *, now: datetime, days: int) -> dict[str, Any]:

@@ -43,6 +43,20 @@ WRITES = {
     "/data/dead-letters/1/replay": {},
     "/data/dead-letters/1/discard": {},
 }
+NOT_THERE = (
+    "/models/nobody",
+    "/models/do/promote?version=nobody",
+    "/schedule/nobody",
+    "/schedule/nobody/pause",
+    "/data/drift?plant=nobody&quantity=x",
+    "/data/dead-letters/999",
+    "/models/%00",
+    "/models/do/promote?version=%00",
+    "/models/do/promote?version=waiting&plant=%00",
+    "/schedule/%00",
+    "/data/drift?plant=%00&quantity=%00",
+    "/models/'; drop table coilflow.coils; --",
+)
 _MOST_BYTES = 300_000
 
 
@@ -57,33 +71,32 @@ def test_axe_finds_nothing_serious_on_any_page(browser: Browser, console: str, l
             assert (path, serious(page)) == (path, [])
 
 
-@pytest.mark.parametrize("path", WRITES)
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
-def test_who_may_only_look_can_neither_ask_nor_do(
-    console: str, line: Line, connection: Connection, path: str, role: Role
-) -> None:
+def test_who_may_only_look_can_neither_ask_nor_do(console: str, line: Line, connection: Connection, role: Role) -> None:
     before = _stands(connection)
     with as_somebody(console, line.dsn, role, name="vi") as vi:
-        assert vi.get(path).status_code == 403
-        assert vi.post(path, data=token_of(vi) | WRITES[path] | {"why": "because"}).status_code == 403
+        token = token_of(vi)
+        for path, fields in WRITES.items():
+            assert (path, vi.get(path).status_code) == (path, 403)
+            assert (path, vi.post(path, data=token | fields | {"why": "because"}).status_code) == (path, 403)
     assert _stands(connection) == before
 
 
-@pytest.mark.parametrize("path", WRITES)
-def test_a_write_from_another_page_is_refused(console: str, line: Line, connection: Connection, path: str) -> None:
+def test_a_write_from_another_page_is_refused(console: str, line: Line, connection: Connection) -> None:
     before = _stands(connection)
     with as_somebody(console, line.dsn, Role.ENGINEER) as ana:
-        assert ana.post(path, data=WRITES[path] | {"why": "because"}).status_code == 403
+        for path, fields in WRITES.items():
+            assert (path, ana.post(path, data=fields | {"why": "because"}).status_code) == (path, 403)
     assert _stands(connection) == before
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_who_is_not_signed_in_sees_nothing(console: str, line: Line, path: str) -> None:
+def test_who_is_not_signed_in_sees_nothing(console: str, line: Line) -> None:
     with as_somebody(console, line.dsn, Role.VIEWER) as client:
         client.cookies.clear()
-        answer = client.get(path)
-    assert answer.status_code == 303
-    assert answer.headers["location"].startswith("/sign-in?next=")
+        for path in PAGES:
+            answer = client.get(path)
+            assert (path, answer.status_code) == (path, 303)
+            assert answer.headers["location"].startswith("/sign-in?next=")
 
 
 def test_viewers_see_every_page_and_no_way_to_change_anything(browser: Browser, console: str, line: Line) -> None:
@@ -108,27 +121,10 @@ def test_pages_hold_what_others_wrote_as_text_and_are_small(console: str, line: 
         assert not re.search(r"<script(?![^>]*\ssrc=)", text), path
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/models/nobody",
-        "/models/do/promote?version=nobody",
-        "/schedule/nobody",
-        "/schedule/nobody/pause",
-        "/data/drift?plant=nobody&quantity=x",
-        "/data/dead-letters/999",
-        "/models/%00",
-        "/schedule/%00",
-        "/data/drift?plant=%00&quantity=%00",
-        "/data?plant=%00",
-        "/data/dead-letters?step=%00",
-        "/models/'; drop table coilflow.coils; --",
-    ],
-)
-def test_what_is_not_there_is_said_so(console: str, line: Line, path: str) -> None:
+def test_what_is_not_there_is_said_so_and_breaks_nothing(console: str, line: Line) -> None:
     with as_somebody(console, line.dsn, Role.ENGINEER) as ana:
-        answer = ana.get(path)
-    assert answer.status_code in (200, 404) if path.startswith(("/data?", "/data/dead-letters?")) else 404
+        assert {path: ana.get(path).status_code for path in NOT_THERE} == dict.fromkeys(NOT_THERE, 404)
+        assert [ana.get(path).status_code for path in ("/data?plant=%00", "/data/dead-letters?step=%00")] == [200, 200]
 
 
 def _stands(connection: Connection) -> list[object]:
