@@ -78,7 +78,7 @@ def flow(folder: Path, tasks: int) -> Flow:
         bundle=STANDARD,
         place=Place(0, 0),
         comments="",
-        properties={"Input Directory": str(folder), "Keep Source File": "false", "Minimum File Age": "0 sec"},
+        properties={"Input Directory": str(folder), "Keep Source File": "false", "Polling Interval": "100 ms"},
         every="20 ms",  # else it looks into the empty folder as often as a core can
     )
     make = partial(own, comments="")

@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.fix_kafka", "tests.fix_mqtt", "tests.fix_postgres"]
+pytest_plugins = ["tests.fix_kafka", "tests.fix_mqtt", "tests.fix_paths", "tests.fix_postgres"]
 
 # No test is timed: a busy machine proves nothing. Otherwise as the environment says: `ci` where CI is set.
 settings.register_profile("untimed", settings.default, deadline=None)
