@@ -106,9 +106,7 @@ def test_content_of_another_type_or_shape_is_kept_with_the_reason(database: str,
         ("ScoreModels", "unchanged"),  # a tick
     ],
 )
-def test_an_empty_flowfile_is_a_tick_or_is_kept_with_the_reason(
-    database: str, name: str, relationship: str
-) -> None:
+def test_an_empty_flowfile_is_a_tick_or_is_kept_with_the_reason(database: str, name: str, relationship: str) -> None:
     processor = running(name, database)
     processor.schedule()
     done = processor.give(b"", {"uuid": "1"})
