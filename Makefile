@@ -4,14 +4,15 @@ BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 
 KILLS ?= 1000
+WORKERS ?= 3
 
 .PHONY: demo test test-nifi chaos check lint types rooms bundles reference contracts picture clean
 
 demo: .venv/serving  ## a line drifts, a successor is trained and takes over while coils come: under three minutes, no torch
 	$(BIN)/coilflow demo
 
-test: .venv/developing  ## every test, on real servers
-	$(BIN)/python -m pytest
+test: .venv/developing  ## every test, on real servers, in as many processes as WORKERS says
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-nifi: .venv/developing  ## our flows in a real NiFi, whose folder COILFLOW_TEST_NIFI_HOME names: 500 coils, kills, a swap, an upgrade
 	@test -d "$(COILFLOW_TEST_NIFI_HOME)/lib" || { echo "set COILFLOW_TEST_NIFI_HOME to the folder of an unpacked NiFi 2.x, and JAVA_HOME to a JDK 21 or newer" >&2; exit 2; }

@@ -6,10 +6,12 @@ wake-ups on a busy machine), and none runs beside itself (`max_instances` 1). Wh
 to say, from what is stored (`scheduler.due`).
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -58,15 +60,14 @@ class Work:
         # Last fire of the future by job; None where an alarm of it may be left from a former leader.
         self._ahead: dict[str, datetime | None] = dict.fromkeys(jobs)
         self._awaited: dict[str, str] = {}  # crontab by job: wake-ups that APScheduler has
+        self._executors = {
+            # One thread, so that looks follow each other; telling and each job wait for nobody.
+            "default": ThreadPoolExecutor(1),
+            "tell": ThreadPoolExecutor(1),
+            "runs": ThreadPoolExecutor(max(1, len(jobs))),
+        }
         self._scheduler = BackgroundScheduler(
-            timezone=self._zone,
-            jobstores={"default": MemoryJobStore()},
-            executors={
-                # One thread, so that looks follow each other; telling and each job wait for nobody.
-                "default": ThreadPoolExecutor(1),
-                "tell": ThreadPoolExecutor(1),
-                "runs": ThreadPoolExecutor(max(1, len(jobs))),
-            },
+            timezone=self._zone, jobstores={"default": MemoryJobStore()}, executors=self._executors
         )
 
     def start(self) -> None:
@@ -93,7 +94,10 @@ class Work:
         """End: jobs under way have some seconds to stop; what they did not commit is run again by the next leader."""
         self._lead.stop.set()
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+            # It would wait with its locks held, and a look under way wants them for its wake-ups: for ever.
+            self._scheduler.shutdown(wait=False)
+        for executor in self._executors.values():
+            executor.shutdown(wait=True)
         self._looked.close()
         self._told.close()
 
@@ -167,7 +171,8 @@ class Work:
         """Have APScheduler wake the look at each fire of a job."""
         if trigger is None:
             if self._awaited.pop(name, None) is not None:
-                self._scheduler.remove_job(f"wake {name}")
+                with suppress(JobLookupError):  # gone with all the others, where this stops meanwhile
+                    self._scheduler.remove_job(f"wake {name}")
         elif self._awaited.get(name) != cron:
             self._scheduler.add_job(self._look, trigger, id=f"wake {name}", **_WAKE)
             self._awaited[name] = cron

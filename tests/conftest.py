@@ -1,12 +1,14 @@
 """Fixtures that every room's tests share, and the rule that in CI nothing but what needs a NiFi is skipped."""
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
-pytest_plugins = ["tests.fix_kafka", "tests.fix_mqtt", "tests.fix_postgres"]
+pytest_plugins = ["tests.fix_kafka", "tests.fix_mqtt", "tests.fix_paths", "tests.fix_postgres"]
 
 # No test is timed: a busy machine proves nothing. Otherwise as the environment says: `ci` where CI is set.
 settings.register_profile("untimed", settings.default, deadline=None)
@@ -17,6 +19,20 @@ os.environ["COLUMNS"] = "200"
 
 
 NIFI_HOME = "COILFLOW_TEST_NIFI_HOME"
+
+
+@pytest.fixture(autouse=True)
+def logs_of_one_test() -> Iterator[None]:
+    """A command that runs in this process logs to its test's standard error, which is closed for the tests after it."""
+    root, configured = logging.getLogger(), structlog.get_config() if structlog.is_configured() else None
+    level = root.level
+    yield
+    for handler in [one for one in root.handlers if type(one) is logging.StreamHandler]:
+        root.removeHandler(handler)
+    root.setLevel(level)
+    structlog.reset_defaults()
+    if configured is not None:
+        structlog.configure(**configured)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -73,13 +73,6 @@ def empty_database(postgres_server: str) -> Iterator[str]:
         drop_database(postgres_server, name)
 
 
-@pytest.fixture
-def database(empty_database: str) -> str:
-    """DSN of a database with coilflow's tables, empty."""
-    migrate(empty_database)
-    return empty_database
-
-
 @pytest.fixture(scope="session")
 def migrated(postgres_server: str) -> Iterator[str]:
     """Name of a database with coilflow's tables, to be copied: the migrations take seconds, a copy a tenth of one."""
@@ -92,8 +85,8 @@ def migrated(postgres_server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def copied_database(postgres_server: str, migrated: str) -> Iterator[str]:
-    """DSN of a copy of it."""
+def database(postgres_server: str, migrated: str) -> Iterator[str]:
+    """DSN of a database with coilflow's tables, empty."""
     name = f"coilflow_test_{uuid.uuid4().hex[:12]}"
     with connect(postgres_server) as server:
         copy = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(migrated))

@@ -81,22 +81,22 @@ def test_training_without_torch_says_what_to_install(installed: Path, tmp_path: 
     assert "Traceback" not in done.stderr
 
 
-def test_the_wheel_stores_scores_and_asks_its_policy_where_there_is_no_torch(equipped: Path, tmp_path: Path) -> None:
+def test_the_wheel_stores_scores_and_asks_its_policy_where_there_is_no_torch(equipped: Path, short_path: Path) -> None:
     coilflow = str(equipped / "coilflow")
-    last = json.loads(run([coilflow, "demo", "--coils", "40", "--json"], tmp_path))
+    last = json.loads(run([coilflow, "demo", "--coils", "40", "--json"], short_path))
     assert (last["coils"], last["open"], last["lost"], last["duplicated"]) == (40, 0, 0, 0)
     assert last["feedback"] >= 40
-    run([coilflow, "simulate", "--coils", "5", "--out", "line"], tmp_path)
-    run([coilflow, "assess", "line", "--store"], tmp_path)
+    run([coilflow, "simulate", "--coils", "5", "--out", "line"], short_path)
+    run([coilflow, "assess", "line", "--store"], short_path)
     for job in ("score", "drift", "retrain", "promotion"):
-        fire = json.loads(run([coilflow, "scheduler", "once", job, "--json"], tmp_path))
+        fire = json.loads(run([coilflow, "scheduler", "once", job, "--json"], short_path))
         assert fire["outcome"] == "committed", fire
     learns = [
         str(equipped / "python"),
         "-c",
         "import flows.retrain_child, importlib.util as u; print(u.find_spec('torch'))",
     ]
-    assert run(learns, tmp_path).strip() == "None"
+    assert run(learns, short_path).strip() == "None"
 
 
 def test_pins_of_the_page_about_drift_differ_from_the_others_in_pandas_alone() -> None:

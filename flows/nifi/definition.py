@@ -93,7 +93,7 @@ def _processor(one: Processor, group: str, names: Mapping[int, str]) -> Json:
         "schedulingPeriod": one.every,
         "executionNode": "PRIMARY" if one.one_node else "ALL",
         "concurrentlySchedulableTaskCount": one.tasks,
-        "runDurationMillis": one.batch_ms,
+        "runDurationMillis": 0,
         "penaltyDuration": "5 sec",
         "yieldDuration": "1 sec",
         "bulletinLevel": "WARN",

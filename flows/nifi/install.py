@@ -87,7 +87,7 @@ def install(nifi_home: Path, packages: Packages) -> Installed:
         turned.symlink_to(folder.name)
         turned.replace(link)
         _forget_others(link.parent, folder)
-    names = tuple(sorted(file.stem for file in folder.glob("*.py")))
+        names = tuple(sorted(file.stem for file in folder.glob("*.py")))
     return Installed(
         folder=link, packages=packages.folder, version=packages.version, processors=names, needs=tuple(needs_of(home))
     )

@@ -11,10 +11,10 @@ __all__ = ["coilflow"]
 
 
 @pytest.fixture
-def database(copied_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def database(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """DSN of a database with coilflow's tables, empty, which the settings name."""
-    monkeypatch.setenv("COILFLOW_DATABASE_DSN", copied_database)
-    return copied_database
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
+    return database
 
 
 @pytest.fixture

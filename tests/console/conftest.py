@@ -61,6 +61,12 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "ensemble"
 
 
+@pytest.fixture
+def tmp_path(short_path: Path) -> Path:
+    """A folder that commands can keep their own database in."""
+    return short_path
+
+
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, ensemble: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in; settings of the machine do not reach the command."""

@@ -17,10 +17,10 @@ from tests.swap.given import write_no_model, write_other_limits, write_version
 
 
 @pytest.fixture
-def database(copied_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def database(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A migrated database, which the settings name."""
-    monkeypatch.setenv("COILFLOW_DATABASE_DSN", copied_database)
-    return copied_database
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
+    return database
 
 
 def champion(dsn: str) -> str | None:

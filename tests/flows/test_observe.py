@@ -1,21 +1,9 @@
 """Promises of what a process logs."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 import structlog
 
 from flows.observe import configure_logging, log_to_stderr
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, configured = root.handlers, root.level, structlog.get_config()
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.configure(**configured)
 
 
 def test_a_short_command_logs_in_a_process_that_was_a_service_before(capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,9 +80,9 @@ def plant_dsn(postgres_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 @pytest.fixture
-def placed(copied_database: str) -> Iterator[dict[str, Running]]:
+def placed(database: str) -> Iterator[dict[str, Running]]:
     """The processors of the flow, started."""
-    with canvas(copied_database, Content="assesscoil", Plant="linz") as processors:
+    with canvas(database, Content="assesscoil", Plant="linz") as processors:
         yield processors
 
 
@@ -97,7 +97,7 @@ def letters(connection: Connection) -> list[dict[str, Any]]:
 
 
 def test_a_coil_of_the_plants_tables_is_judged_once_however_often_it_is_asked_for(
-    placed: dict[str, Running], copied_database: str
+    placed: dict[str, Running], database: str
 ) -> None:
     given = asked(placed, "7")
     assert given.attributes["coilflow.coils"] == "1"
@@ -107,30 +107,30 @@ def test_a_coil_of_the_plants_tables_is_judged_once_however_often_it_is_asked_fo
     assert (event["type"], event["data"]["coil_id"], event["data"]["plant"]) == ("coil.verdict", "7", "linz")
     assert again.content == done.content
     assert (done.attributes["coilflow.verdicts.new"], again.attributes["coilflow.verdicts.new"]) == ("1", "0")
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         assert (counts(connection).verdicts, counts(connection).dead_letters) == (1, 0)
 
 
 def test_an_unknown_coil_is_a_dead_letter_with_the_message_that_named_it(
-    placed: dict[str, Running], copied_database: str
+    placed: dict[str, Running], database: str
 ) -> None:
     done = asked(placed, "404")
     assert (done.relationship, done.content) == ("dead_letter", b'{"SID":"404"}')
     assert "404" in done.attributes["coilflow.error"]
     assert done.attributes["coilflow.remedy"]
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         [row] = connection.execute("select coil_id, place, original from coilflow.dead_letters").fetchall()
     assert row == {"coil_id": "404", "place": "NiFi, mqtt assesscoil", "original": b'{"SID":"404"}'}
 
 
 def test_of_coils_asked_for_together_the_good_one_is_judged_and_each_other_is_told(
-    placed: dict[str, Running], copied_database: str
+    placed: dict[str, Running], database: str
 ) -> None:
     given = asked(placed, "7", "face", "404")
     assert (given.relationship, given.attributes["coilflow.coils"]) == ("success", "1")
     assert given.attributes["coilflow.rejects"] == "2"
     assert through(placed, given).attributes["coilflow.verdicts.new"] == "1"
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         assert [row["coil_id"] for row in letters(connection)] == ["404", "face"]
 
 
@@ -151,13 +151,13 @@ def bridged(database: str) -> Iterator[Connection]:
 
 
 def test_both_roads_give_each_coil_the_same_verdict_or_refuse_it_alike(
-    placed: dict[str, Running], copied_database: str, bridged: Connection
+    placed: dict[str, Running], database: str, bridged: Connection
 ) -> None:
     for one in COILS:
         given = asked(placed, one.coil_id)
         if given.relationship == "success":
             through(placed, given)
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         ours = {one.coil_id: verdict_of(connection, key_of(one.coil_id)) for one in COILS}
         assert letters(connection) == letters(bridged)
     theirs = {one.coil_id: verdict_of(bridged, key_of(one.coil_id)) for one in COILS}
@@ -168,7 +168,7 @@ def test_both_roads_give_each_coil_the_same_verdict_or_refuse_it_alike(
 
 
 def test_a_coil_that_the_bridge_judged_gets_no_second_verdict(
-    placed: dict[str, Running], copied_database: str, bridged: Connection
+    placed: dict[str, Running], database: str, bridged: Connection
 ) -> None:
     with canvas(bridged.info.dsn, Content="assesscoil", Plant="linz") as beside:
         before = counts(bridged).verdicts
@@ -178,10 +178,10 @@ def test_a_coil_that_the_bridge_judged_gets_no_second_verdict(
 
 
 def test_where_the_plants_database_is_away_the_message_is_tried_again(
-    copied_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("COILFLOW_PLANT_DSN", f"host={tmp_path} dbname=none connect_timeout=2")
-    with canvas(copied_database, Content="assesscoil", Plant="linz") as placed:
+    with canvas(database, Content="assesscoil", Plant="linz") as placed:
         done = asked(placed, "7")
     assert (done.relationship, done.content) == ("failure", b'{"SID":"7"}')
     assert done.attributes["coilflow.error"]

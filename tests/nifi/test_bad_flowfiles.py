@@ -80,8 +80,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_content_of_another_type_or_shape_is_kept_with_the_reason(copied_database: str, name: str) -> None:
-    processor = running(name, copied_database)
+def test_content_of_another_type_or_shape_is_kept_with_the_reason(database: str, name: str) -> None:
+    processor = running(name, database)
     processor.schedule()
     for what, content in BAD.items():
         done = processor.give(content, {"uuid": what, "filename": "theirs"})
@@ -106,10 +106,8 @@ def test_content_of_another_type_or_shape_is_kept_with_the_reason(copied_databas
         ("ScoreModels", "unchanged"),  # a tick
     ],
 )
-def test_an_empty_flowfile_is_a_tick_or_is_kept_with_the_reason(
-    copied_database: str, name: str, relationship: str
-) -> None:
-    processor = running(name, copied_database)
+def test_an_empty_flowfile_is_a_tick_or_is_kept_with_the_reason(database: str, name: str, relationship: str) -> None:
+    processor = running(name, database)
     processor.schedule()
     done = processor.give(b"", {"uuid": "1"})
     processor.stop()
@@ -118,8 +116,8 @@ def test_an_empty_flowfile_is_a_tick_or_is_kept_with_the_reason(
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_a_gigabyte_is_not_read_and_the_next_flowfile_is(copied_database: str, name: str) -> None:
-    processor = running(name, copied_database)
+def test_a_gigabyte_is_not_read_and_the_next_flowfile_is(database: str, name: str) -> None:
+    processor = running(name, database)
     processor.schedule()
     huge = processor.give(b"", {"uuid": "1"}, size=GB)
     after = processor.give(b"", {"uuid": "2"})
@@ -139,27 +137,27 @@ def in_attributes(event: dict[str, Any], *, less: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("missing", ["ce_id", "ce_source", "content-type", "uuid"])
-def test_an_event_that_lacks_an_attribute_but_says_all_of_its_coil_is_heard(copied_database: str, missing: str) -> None:
-    processor = running("AssembleCoil", copied_database)
+def test_an_event_that_lacks_an_attribute_but_says_all_of_its_coil_is_heard(database: str, missing: str) -> None:
+    processor = running("AssembleCoil", database)
     processor.schedule()
     events = events_of(coil("7"))
     given = [processor.give(orjson.dumps(one["data"]), in_attributes(one, less=missing)) for one in events]
     processor.stop()
     assert [one.relationship for one in given] == ["waiting"] * (len(events) - 1) + ["success"]
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         assert counts(connection).dead_letters == 0
 
 
 def test_an_event_without_its_version_rejects_its_coil_as_in_kafka(
-    copied_database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COILFLOW_STREAM__DEADLINE_S", "0.001")
-    processor = running("AssembleCoil", copied_database)
+    processor = running("AssembleCoil", database)
     processor.schedule()
     chunk = events_of(coil("7"))[1]
     given = processor.give(orjson.dumps(chunk["data"]), in_attributes(chunk, less="ce_specversion"))
     assert given.relationship == "waiting"
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         wait_until(lambda: processor.give(b"") and counts(connection).dead_letters)
         [letter] = connection.execute("select coil_id, error, original from coilflow.dead_letters").fetchall()
     processor.stop()
@@ -167,8 +165,8 @@ def test_an_event_without_its_version_rejects_its_coil_as_in_kafka(
     assert orjson.loads(letter["original"])["data"] == chunk["data"]
 
 
-def test_an_event_whose_type_is_missing_is_named_with_what_to_compare_it_with(copied_database: str) -> None:
-    processor = running("AssembleCoil", copied_database)
+def test_an_event_whose_type_is_missing_is_named_with_what_to_compare_it_with(database: str) -> None:
+    processor = running("AssembleCoil", database)
     processor.schedule()
     content = orjson.dumps(events_of(coil("7"))[1]["data"])
     done = processor.give(content, {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/gauge"})
@@ -178,8 +176,8 @@ def test_an_event_whose_type_is_missing_is_named_with_what_to_compare_it_with(co
     assert "schemas/examples" in done.attributes[REMEDY]
 
 
-def test_feedback_without_any_attribute_is_stored(copied_database: str) -> None:
-    processor = running("JoinFeedback", copied_database)
+def test_feedback_without_any_attribute_is_stored(database: str) -> None:
+    processor = running("JoinFeedback", database)
     processor.schedule()
     done = processor.give(b'{"COILID": "a", "LABEL": 1}', {})
     processor.stop()
@@ -188,10 +186,10 @@ def test_feedback_without_any_attribute_is_stored(copied_database: str) -> None:
 
 @pytest.mark.parametrize("name", ["NormalizeCoil", "ScoreCoil"])
 def test_without_its_bundle_a_flowfile_waits_in_failure_and_goes_on_once_it_is_there(
-    copied_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+    database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setenv("COILFLOW_ENSEMBLE", str(tmp_path / "no ensemble"))
-    processor = running(name, copied_database)
+    processor = running(name, database)
     processor.schedule()
     done = processor.give(b"coils", {"uuid": "1"})
     processor.stop()
@@ -214,9 +212,9 @@ def test_without_its_bundle_a_flowfile_waits_in_failure_and_goes_on_once_it_is_t
     ],
 )
 def test_a_property_out_of_range_that_no_validator_sees_is_named_with_every_flowfile(
-    copied_database: str, name: str, property_: str, text: str, said: str
+    database: str, name: str, property_: str, text: str, said: str
 ) -> None:
-    processor = running(name, copied_database, **{property_: text})
+    processor = running(name, database, **{property_: text})
     processor.schedule()
     for _ in range(2):
         done = processor.give(b"{}", {"uuid": "1"})

@@ -65,8 +65,8 @@ def said_of(*coils: str) -> bytes:
     return b"".join(orjson.dumps(event) + b"\n" for name in coils for event in events_of(coil(name)))
 
 
-def test_chunk_events_become_verdicts_and_a_replay_gives_the_same_events(copied_database: str) -> None:
-    with canvas(copied_database, Mode="announce") as placed:
+def test_chunk_events_become_verdicts_and_a_replay_gives_the_same_events(database: str) -> None:
+    with canvas(database, Mode="announce") as placed:
         heard = placed["AssembleCoil"].give(said_of("1", "2", "3"), {"uuid": "a"})
         batch = heard if heard.relationship == "success" else due(placed)
         first, again = through(placed, batch), through(placed, batch)
@@ -78,22 +78,22 @@ def test_chunk_events_become_verdicts_and_a_replay_gives_the_same_events(copied_
     assert first.attributes["coilflow.step"] == "record_verdict"
     assert reviewed.relationship in ("review", "success")
     assert placed["RecordVerdict"].logger.bulletins == []
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         row = connection.execute("select count(*) as n from coilflow.verdicts").fetchone()
     assert row is not None
     assert row["n"] == 3
 
 
-def test_in_observe_mode_verdicts_are_stored_and_go_where_nothing_is_announced(copied_database: str) -> None:
-    with canvas(copied_database, Mode="observe") as placed:
+def test_in_observe_mode_verdicts_are_stored_and_go_where_nothing_is_announced(database: str) -> None:
+    with canvas(database, Mode="observe") as placed:
         heard = placed["AssembleCoil"].give(said_of("1"), {"uuid": "a"})
         done = through(placed, heard if heard.relationship == "success" else due(placed))
     assert done.relationship == "observed"
     assert done.attributes["coilflow.verdicts.new"] == "1"
 
 
-def test_processors_that_are_connected_in_another_order_say_so_and_keep_what_came(copied_database: str) -> None:
-    with canvas(copied_database) as placed:
+def test_processors_that_are_connected_in_another_order_say_so_and_keep_what_came(database: str) -> None:
+    with canvas(database) as placed:
         heard = placed["AssembleCoil"].give(said_of("1"), {"uuid": "a"})
         batch = heard if heard.relationship == "success" else due(placed)
         for name in ("ScoreCoil", "RecordVerdict", "SampleForReview"):

@@ -27,12 +27,6 @@ EVENT = {
 
 
 @pytest.fixture
-def database(copied_database: str) -> str:
-    """DSN of a database with coilflow's tables, empty."""
-    return copied_database
-
-
-@pytest.fixture
 def hosted(database: str, tmp_path: Path) -> Iterator[Hosted]:
     """The step as a processor opens it."""
     opened = Hosted("join_feedback", open_step)

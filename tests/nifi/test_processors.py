@@ -84,9 +84,9 @@ def test_content_that_nifi_does_not_hand_over_goes_to_failure_with_the_reason() 
 
 
 def test_a_dsn_of_nifis_environment_is_taken_by_java_and_not_for_an_attribute(
-    copied_database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PLANT_DATABASE", copied_database)
+    monkeypatch.setenv("PLANT_DATABASE", database)
     processor = running("ScoreModels", Database_DSN="${PLANT_DATABASE}")
     processor.schedule()
     done = processor.give(b"")
@@ -105,9 +105,9 @@ def test_an_expression_that_cannot_be_evaluated_is_told_and_does_not_hold_nifi()
 
 
 def test_a_processor_whose_process_died_works_on_with_its_properties_though_nifi_does_not_schedule_it_again(
-    copied_database: str,
+    database: str,
 ) -> None:
-    processor = running("ScoreModels", Database_DSN=copied_database)
+    processor = running("ScoreModels", Database_DSN=database)
     processor.schedule()
     before = processor.give(b"")
     processor.process_dies()

@@ -32,12 +32,6 @@ from tests.swap.given import ANNA, registered, settings_in, write_version
 from tests.waiting import wait_until
 
 
-@pytest.fixture
-def database(copied_database: str) -> str:
-    """DSN of a database with coilflow's tables, empty."""
-    return copied_database
-
-
 def matrices(content: bytes) -> bytes:
     done = NormalizeCoil(limits=LIMITS, form=None, mapping=OUR_NAMES, plant="linz").run(content, {})
     assert done.contents is not None

@@ -16,12 +16,6 @@ from tests.scores.given import decided
 
 
 @pytest.fixture
-def database(copied_database: str) -> str:
-    """DSN of a database with coilflow's tables, empty."""
-    return copied_database
-
-
-@pytest.fixture
 def hosted(database: str, tmp_path: Path) -> Iterator[Hosted]:
     """The step as a processor opens it."""
     opened = Hosted("score_models", open_step)

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from schemas.bundles import BundleManifest, EnsembleManifest
 from schemas.coils import Limits
 from store.connection import Connection
-from store.registered import ensemble, serving
+from store.registered import automation, ensemble, ensembles, model_changes, serving
 from store.registry import NewEnsemble, register_ensemble
 from store.registry_steps import Actor
 from tests.store.given import NOON
@@ -71,3 +71,15 @@ def states(connection: Connection, *versions: str) -> dict[str, str]:
 def served(connection: Connection) -> dict[str, tuple[str | None, str | None]]:
     """Champion and shadow by plant."""
     return {plant: (row.champion, row.shadow) for plant, row in serving(connection).items()}
+
+
+def told(connection: Connection) -> list[tuple[str, str | None, str | None]]:
+    """Change, ensemble and who, in their order."""
+    return [(one.change, one.ensemble_version, one.who) for one in model_changes(connection)]
+
+
+def everything(connection: Connection) -> tuple[object, ...]:
+    """All that a change may touch."""
+    rows = connection.execute("select name, version, state from coilflow.models order by 1, 2").fetchall()
+    outbox = connection.execute("select count(*) as n from coilflow.outbox").fetchone()
+    return (ensembles(connection), serving(connection), model_changes(connection), automation(connection), rows, outbox)

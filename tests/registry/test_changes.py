@@ -11,7 +11,7 @@ from schemas.coils import Limits
 from schemas.errors import RegistryError, StoreError
 from schemas.events import EVENT, ModelChangedEvent
 from store.connection import Connection, connect
-from store.registered import automation, champion_of, champions_before, ensemble, ensembles, model_changes, serving
+from store.registered import champion_of, ensemble, ensembles, model_changes, serving
 from store.registry import (
     freeze,
     promote,
@@ -24,20 +24,20 @@ from store.registry import (
     withdraw,
 )
 from store.registry_steps import Actor
-from tests.registry.given import ANNA, JOB, TOPIC, later, member, new_ensemble, register, served, states
+from tests.registry.given import (
+    ANNA,
+    JOB,
+    TOPIC,
+    everything,
+    later,
+    member,
+    new_ensemble,
+    register,
+    served,
+    states,
+    told,
+)
 from tests.store.given import NOON
-
-
-def told(connection: Connection) -> list[tuple[str, str | None, str | None]]:
-    """Change, ensemble and who, in their order."""
-    return [(one.change, one.ensemble_version, one.who) for one in model_changes(connection)]
-
-
-def everything(connection: Connection) -> tuple[object, ...]:
-    """All that a change may touch."""
-    rows = connection.execute("select name, version, state from coilflow.models order by 1, 2").fetchall()
-    outbox = connection.execute("select count(*) as n from coilflow.outbox").fetchone()
-    return (ensembles(connection), serving(connection), model_changes(connection), automation(connection), rows, outbox)
 
 
 def member_states(connection: Connection) -> dict[str, str]:
@@ -190,44 +190,6 @@ def test_what_must_not_be_is_refused_with_the_reason_and_changes_nothing(
     assert everything(connection) == before
 
 
-def test_a_rollback_brings_the_champion_before_back_and_another_the_one_before_that(connection: Connection) -> None:
-    register(connection, "e1", "e2", "e3")
-    for version in ("e1", "e2", "e3"):
-        promote(connection, version, ANNA)
-    assert rollback(connection, ANNA) == "e2"
-    assert states(connection, "e1", "e2", "e3") == {"e1": "retired", "e2": "champion", "e3": "rejected"}
-    assert rollback(connection, ANNA) == "e1"
-    assert served(connection) == {"": ("e1", None)}
-    before = everything(connection)
-    with pytest.raises(RegistryError, match="no champion before e1"):
-        rollback(connection, ANNA)
-    assert everything(connection) == before
-    assert told(connection)[-4:] == [
-        ("rolled_back", "e3", "anna"),
-        ("promoted", "e2", "anna"),
-        ("rolled_back", "e2", "anna"),
-        ("promoted", "e1", "anna"),
-    ]
-
-
-def test_a_rollback_passes_over_what_was_rejected_elsewhere(connection: Connection) -> None:
-    register(connection, "e1", "e2", "e3")
-    for version in ("e1", "e2", "e3"):
-        promote(connection, version, ANNA)
-    with connection.transaction():
-        connection.execute("update coilflow.ensembles set state = 'rejected' where version = 'e2'")
-    assert rollback(connection, ANNA) == "e1"
-
-
-def test_a_plant_that_goes_back_behind_its_first_champion_is_served_as_every_plant(connection: Connection) -> None:
-    register(connection, "e1", "e2")
-    promote(connection, "e1", ANNA)
-    promote(connection, "e2", ANNA, plant="linz")
-    assert rollback(connection, ANNA, plant="linz") is None
-    assert served(connection) == {"": ("e1", None)}
-    assert states(connection, "e1", "e2") == {"e1": "champion", "e2": "rejected"}
-
-
 def test_while_frozen_a_person_may_change_and_coilflow_may_not(connection: Connection) -> None:
     register(connection, "e1", "e2", "e3")
     promote(connection, "e1", ANNA)
@@ -369,30 +331,6 @@ def test_a_shadow_of_one_plant_that_is_promoted_for_every_plant_leaves_its_place
     assert served(connection) == {"": ("e2", None), "graz": ("e3", "e2")}
     shadow(connection, "e4", ANNA, plant="linz")
     assert served(connection)["linz"] == (None, "e4")
-
-
-def test_what_is_rolled_back_on_one_plant_stays_on_the_way_back_of_another(connection: Connection) -> None:
-    register(connection, "e1", "e2", "e3")
-    promote(connection, "e1", ANNA)
-    promote(connection, "e3", ANNA, plant="graz")
-    promote(connection, "e1", ANNA, plant="graz")
-    promote(connection, "e2", ANNA)
-    assert rollback(connection, ANNA, plant="graz") == "e3"
-    assert states(connection, "e1") == {"e1": "retired"}
-    assert champions_before(connection, "graz") == ()
-    assert rollback(connection, ANNA) == "e1"
-    assert states(connection, "e1", "e2") == {"e1": "champion", "e2": "rejected"}
-
-
-def test_a_rollback_to_a_version_passes_over_those_between_for_good(connection: Connection) -> None:
-    register(connection, "e1", "e2", "e3", "e4")
-    for version in ("e1", "e2", "e3"):
-        promote(connection, version, ANNA)
-    with pytest.raises(RegistryError, match="every plant cannot go back to e4") as caught:
-        rollback(connection, ANNA, to="e4")
-    assert caught.value.remedy == "give one of e2, e1"
-    assert rollback(connection, ANNA, to="e1") == "e1"
-    assert champions_before(connection, "") == ()
 
 
 def test_every_plant_is_served_with_the_same_limits_whatever_was_promoted_first(connection: Connection) -> None:

@@ -11,13 +11,13 @@ from tests.models.coils import LIMITS, write_mean_bundle
 from tests.retraining.given import ANNA
 
 
-def test_the_guard_of_an_ensemble_is_registered_with_its_members(copied_database: str, tmp_path: Path) -> None:
+def test_the_guard_of_an_ensemble_is_registered_with_its_members(database: str, tmp_path: Path) -> None:
     member, guard = (write_mean_bundle(tmp_path / name) for name in ("member", "watch"))
     folder = tmp_path / "ensembles" / "e"
     write_ensemble(
         folder, name="e", version="1", members=[member], thresholds={"limits": 0.5}, limits=LIMITS, guard=guard
     )
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         start_registry(connection, new_ensemble(folder, Settings(data_dir=tmp_path)), ANNA)
         models = connection.execute("select name from coilflow.models order by name").fetchall()
         voting = connection.execute("select model from coilflow.ensemble_members where votes").fetchall()

@@ -211,17 +211,17 @@ def test_a_page_compares_the_latest_coils_with_those_before_or_says_what_is_not_
 
 
 def test_a_plant_that_begins_to_drift_has_what_serves_looked_at_once(
-    copied_database: str, ensemble: Ensemble, tmp_path: Path
+    database: str, ensemble: Ensemble, tmp_path: Path
 ) -> None:
     given = Settings(data_dir=tmp_path)
     folder = tmp_path / "ensembles" / "e"
     copytree(SHIPPED, folder)
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         start_registry(connection, new_ensemble(folder, given), ANNA)
         store(connection, judged(ensemble, replace(PRODUCTION, plant="graz", restlessness=3.0, defect_share=0.35)))
-        with leading(copied_database) as epoch:
+        with leading(database) as epoch:
             for hours in (1, 2):
-                said = run(copied_database, given, drift, "drift", epoch=epoch, now=NOON + timedelta(hours=hours))
+                said = run(database, given, drift, "drift", epoch=epoch, now=NOON + timedelta(hours=hours))
                 assert said == "1 plants checked, drifted: graz"
         fires = connection.execute("select requested_by, fire_at from coilflow.fires where job = 'retrain'").fetchall()
     assert fires == [{"requested_by": "drift", "fire_at": LATER}]

@@ -1,5 +1,6 @@
 """Small ensembles whose verdicts tell which of them gave it, and what became of a change."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,3 +120,17 @@ def answered(connection: Connection, version: str, number: int = 1) -> list[Swap
     """Wait for so many answers on an ensemble."""
     wait_until(lambda: len(answers(connection, version)) >= number, 60.0)
     return list(answers(connection, version))
+
+
+Start = Callable[..., Serving]  # starts a worker
+
+
+def kept(settings: Settings, version: str) -> Path:
+    """The model of an ensemble in the data folder."""
+    return settings.data_dir / "ensembles" / version / f"mean-{version}" / "model.onnx"
+
+
+def truncate(settings: Settings) -> None:
+    """Damage e2 in the data folder."""
+    file = kept(settings, "e2")
+    file.write_bytes(file.read_bytes()[:-20])

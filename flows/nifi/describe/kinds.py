@@ -208,7 +208,6 @@ def receive_mqtt(name: str, place: Place, *, topic: str, client: str, comments: 
         every="50 ms",  # else NiFi asks thousands of times a second where the process has died and is not back yet
         tasks=1,
         one_node=True,
-        batch_ms=0,
     )
 
 

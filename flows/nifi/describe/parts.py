@@ -68,7 +68,6 @@ class Processor:
     every: str = "0 sec"  # run schedule
     tasks: int = 1  # concurrent tasks
     one_node: bool = False  # in a cluster on the primary node only
-    batch_ms: int = 0  # run duration, ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ class NifiServer:
 
     def by_type(self) -> dict[str, psutil.Process]:
         """The processes that run now by the type of the processor in them, as NiFi's log tells."""
-        log = (self.home / "logs" / "nifi-app.log").read_text(errors="replace")
+        logs = sorted((self.home / "logs").glob("nifi-app*.log"), key=lambda file: file.stat().st_mtime)
+        log = "".join(file.read_text(errors="replace") for file in logs)  # NiFi begins a new one every hour
         running = self.python_processes()
         told = re.findall(r"\[Initialize (\w+)\].*Successfully started.*pid=(\d+)", log)
         return {type_: running[int(pid)] for type_, pid in told if int(pid) in running}
