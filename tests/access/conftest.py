@@ -16,10 +16,10 @@ SETTINGS = Settings(console=ConsoleSettings(hosts=("coilflow.plant",)))
 
 
 @pytest.fixture
-def service(copied_database: str) -> Iterator[Service]:
+def service(database: str) -> Iterator[Service]:
     """With four connections."""
     with running_service(
-        copied_database, always(MeanScorer()), SETTINGS, decode=decode_message, connections=4, wait_s=5.0
+        database, always(MeanScorer()), SETTINGS, decode=decode_message, connections=4, wait_s=5.0
     ) as running:
         yield running
 

@@ -16,8 +16,8 @@ from tests.access.test_sessions import NOW
 
 
 @pytest.fixture(autouse=True)
-def _configured(copied_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COILFLOW_DATABASE_DSN", copied_database)
+def _configured(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
 
 
 @pytest.fixture(name="typed")
@@ -32,13 +32,13 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 
 
 def test_a_key_is_shown_once_and_works_until_it_is_revoked(
-    copied_database: str, capsys: pytest.CaptureFixture[str]
+    database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["keys", "create", "mes", "--scope", "events", "--scope", "read", "--expires-days", "30", "--json"]) == 0
     [made] = lines(capsys)
     key = str(made["key"])
     assert made["scopes"] == ["events", "read"]
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         holder = key_holder(connection, key, now=NOW)
         assert holder is not None
         assert (holder.name, sorted(holder.scopes)) == ("mes", ["events", "read"])
@@ -66,14 +66,14 @@ def test_two_valid_keys_do_not_share_a_name() -> None:
 
 
 def test_a_person_is_added_changed_and_disabled(
-    copied_database: str, typed: io.StringIO, capsys: pytest.CaptureFixture[str]
+    database: str, typed: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed.write(f"{PASSWORD}\nanother long password\n")
     typed.seek(0)
     assert run(["users", "add", "Änne", "--role", "viewer"]) == 0
     assert run(["users", "set-role", "änne", "--role", "engineer"]) == 0
     assert run(["users", "set-password", "Änne"]) == 0
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         known = user_to_sign_in(connection, "Änne")
         assert known is not None
         assert is_password("another long password", known.password_hash)

@@ -37,8 +37,8 @@ get, post = partial(httpx.get, timeout=PATIENCE_S), partial(httpx.post, timeout=
 
 
 @pytest.fixture(name="engineer")
-def _engineer(copied_database: str) -> dict[str, str]:
-    return bearer(copied_database, Scope.OPERATE, Scope.EVENTS, Scope.READ) | BATCH
+def _engineer(database: str) -> dict[str, str]:
+    return bearer(database, Scope.OPERATE, Scope.EVENTS, Scope.READ) | BATCH
 
 
 @pytest.mark.parametrize("path", [EVENTS, WHY, "/sign-in", "/none"])
@@ -161,7 +161,7 @@ def _narrow(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_key_asks_no_more_often_than_it_may_and_events_are_counted_apart(
-    narrow: str, copied_database: str, engineer: dict[str, str]
+    narrow: str, database: str, engineer: dict[str, str]
 ) -> None:
     def ask(key: dict[str, str]) -> httpx.Response:
         return get(f"{narrow}/openapi.json", headers=key)
@@ -170,13 +170,13 @@ def test_a_key_asks_no_more_often_than_it_may_and_events_are_counted_apart(
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert answers[-1].headers["retry-after"] == "60"
     assert answers[-1].headers["content-type"] == "application/problem+json"
-    assert ask(bearer(copied_database, Scope.READ)).status_code == 200
+    assert ask(bearer(database, Scope.READ)).status_code == 200
     sent = [post(narrow + EVENTS, content=b"[]", headers=engineer) for _ in range(9)]
     assert [answer.status_code for answer in sent] == [202] * 8 + [429]
 
 
-def test_sessions_of_one_person_count_together(narrow: str, copied_database: str) -> None:
-    token = session_of(copied_database, "anna", Role.VIEWER)
+def test_sessions_of_one_person_count_together(narrow: str, database: str) -> None:
+    token = session_of(database, "anna", Role.VIEWER)
     with browser(narrow, token) as client:
         assert [client.get("/docs").status_code for _ in range(6)] == [200] * 5 + [429]
 

@@ -12,12 +12,12 @@ DONE = 503  # it got through: there is no scheduler
 
 
 @pytest.fixture(name="token")
-def _token(copied_database: str) -> str:
-    return session_of(copied_database, "anna", Role.ENGINEER)
+def _token(database: str) -> str:
+    return session_of(database, "anna", Role.ENGINEER)
 
 
-def test_a_write_needs_the_token_of_this_very_session(address: str, copied_database: str, token: str) -> None:
-    other = session_of(copied_database, "berta", Role.ENGINEER)
+def test_a_write_needs_the_token_of_this_very_session(address: str, database: str, token: str) -> None:
+    other = session_of(database, "berta", Role.ENGINEER)
     with browser(address, token) as client, browser(address, other) as second:
         for forged in ({}, {"x-csrf-token": ""}, {"x-csrf-token": "0" * 64}, {"x-csrf-token": csrf_of(second)}):
             answer = client.post(WRITE, json={"why": "x"}, headers=forged)
@@ -66,8 +66,8 @@ def test_its_own_origin_is_heard(address: str, token: str) -> None:
             assert client.post(WRITE, json={"why": "x"}, headers=known | own).status_code == DONE
 
 
-def test_a_key_needs_no_token_and_no_origin(address: str, copied_database: str) -> None:
-    headers = bearer(copied_database, Scope.OPERATE) | {"origin": "https://mes.example"}
+def test_a_key_needs_no_token_and_no_origin(address: str, database: str) -> None:
+    headers = bearer(database, Scope.OPERATE) | {"origin": "https://mes.example"}
     assert httpx.post(address + WRITE, json={"why": "x"}, headers=headers, timeout=120).status_code == DONE
 
 
@@ -88,9 +88,9 @@ def test_a_name_that_is_not_ours_is_not_heard(address: str, token: str, path: st
             assert client.get(path, headers={"host": name}).status_code not in (400, 421), name
 
 
-def test_machines_call_it_by_any_name(address: str, copied_database: str) -> None:
+def test_machines_call_it_by_any_name(address: str, database: str) -> None:
     by_name = {"host": "coilflow.svc"}
     for path in ("/healthz", "/readyz", "/metrics"):
         assert httpx.get(address + path, headers=by_name, timeout=120).status_code == 200
-    headers = bearer(copied_database, Scope.READ) | by_name
+    headers = bearer(database, Scope.READ) | by_name
     assert httpx.get(f"{address}/openapi.json", headers=headers, timeout=120).status_code == 200

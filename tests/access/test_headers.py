@@ -54,8 +54,8 @@ def assert_secured(answer: httpx.Response) -> None:
         assert answer.headers.get_list(name) == [value], name
 
 
-def test_a_page_and_its_files_come_from_here_alone(address: str, copied_database: str) -> None:
-    with browser(address, session_of(copied_database, "anna", Role.VIEWER)) as client:
+def test_a_page_and_its_files_come_from_here_alone(address: str, database: str) -> None:
+    with browser(address, session_of(database, "anna", Role.VIEWER)) as client:
         page = client.get("/docs")
         assert "script-src" not in page.headers["content-security-policy"]
         named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -74,8 +74,8 @@ def _proxied(service: Service) -> Iterator[str]:
         yield listening
 
 
-def test_behind_a_proxy_with_tls_browsers_stay_with_tls(proxied: str, copied_database: str) -> None:
-    add_person(copied_database, "anna")
+def test_behind_a_proxy_with_tls_browsers_stay_with_tls(proxied: str, database: str) -> None:
+    add_person(database, "anna")
     with browser(proxied) as client:
         client.headers.update(PROXIED)
         assert "max-age" in client.get("/sign-in").headers["strict-transport-security"]
@@ -93,8 +93,8 @@ def test_who_is_behind_a_proxy_is_told_apart_and_nobody_else_is_believed(proxied
         assert "strict-transport-security" not in client.get("/sign-in").headers
 
 
-def test_the_pages_of_the_api_work_offline_in_a_browser(address: str, copied_database: str) -> None:
-    token = session_of(copied_database, "anna", Role.VIEWER)
+def test_the_pages_of_the_api_work_offline_in_a_browser(address: str, database: str) -> None:
+    token = session_of(database, "anna", Role.VIEWER)
     said: list[str] = []
 
     def tell_errors(message: ConsoleMessage) -> None:

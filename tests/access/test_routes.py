@@ -111,10 +111,10 @@ def test_nothing_that_changes_a_coil_a_model_or_a_job_is_open() -> None:
 
 @pytest.mark.parametrize("who", WHO, ids=lambda who: "nobody" if who is None else f"{type(who).__name__}-{who}".lower())
 def test_each_may_do_what_is_theirs_and_nothing_else(
-    address: str, copied_database: str, who: Role | Scope | None
+    address: str, database: str, who: Role | Scope | None
 ) -> None:
     told: dict[str, int] = {}
-    with caller(address, copied_database, who) as client:
+    with caller(address, database, who) as client:
         for route in sorted(TABLE, key=lambda name: name == "POST /sign-out"):  # that last
             method, path = route.split()
             with client.stream(method, re.sub(r"{\w+}", "1", path), json={} if method == "POST" else None) as answer:
@@ -155,17 +155,17 @@ def test_a_browser_that_is_not_signed_in_is_led_to_the_form_or_refused(address: 
         "/docs/redoc.standalone.js",
     ],
 )
-def test_no_path_leads_out_of_the_files_of_the_page(address: str, copied_database: str, path: str) -> None:
+def test_no_path_leads_out_of_the_files_of_the_page(address: str, database: str, path: str) -> None:
     place = urlsplit(address)
-    key = bearer(copied_database, Scope.READ)["authorization"]
+    key = bearer(database, Scope.READ)["authorization"]
     with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=120) as sender:  # as it stands
         sender.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: {key}\r\n\r\n".encode())
         assert sender.recv(4096).startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize("text", ["' or '1'='1", "'); drop table coilflow.coils; -- %s"])
-def test_what_looks_like_sql_is_a_name_like_any_other(address: str, copied_database: str, text: str) -> None:
-    with caller(address, copied_database, Role.ENGINEER) as client:
+def test_what_looks_like_sql_is_a_name_like_any_other(address: str, database: str, text: str) -> None:
+    with caller(address, database, Role.ENGINEER) as client:
         for route, needed in TABLE.items():
             method, path = route.split()
             if needed is not OPEN and path not in ("/sign-out", "/api/v1/stream"):
@@ -175,7 +175,7 @@ def test_what_looks_like_sql_is_a_name_like_any_other(address: str, copied_datab
                 assert answer.status_code < 500 or answer.status_code == 503, (route, answer.text)
         refused = client.post("/sign-in", data={"name": text, "password": text})
         assert refused.status_code == HTTP_FORBIDDEN
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         assert counts(connection).coils == 0
 
 

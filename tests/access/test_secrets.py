@@ -21,14 +21,14 @@ from tests.waiting import wait_until
 COMMAND = [sys.executable, "-c", "from console.cli import main; main()"]
 
 
-def test_what_is_secret_is_in_no_line_of_the_log(copied_database: str, tmp_path: Path) -> None:
+def test_what_is_secret_is_in_no_line_of_the_log(database: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    environment = os.environ | {"COILFLOW_DATA_DIR": str(tmp_path), "COILFLOW_DATABASE_DSN": copied_database}
-    key = bearer(copied_database, Scope.READ)
-    token = session_of(copied_database, "anna", Role.ENGINEER)
-    add_person(copied_database, "berta")
+    environment = os.environ | {"COILFLOW_DATA_DIR": str(tmp_path), "COILFLOW_DATABASE_DSN": database}
+    key = bearer(database, Scope.READ)
+    token = session_of(database, "anna", Role.ENGINEER)
+    add_person(database, "berta")
     typed, wrong_key, wrong_token = (secrets.token_urlsafe(24) for _ in range(3))
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         late = link_for_engineer(connection, "local", now=NOW)
     assert late
     with log.open("wb") as file:

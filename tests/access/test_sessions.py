@@ -22,9 +22,9 @@ def is_signed_in(client: httpx.Client) -> bool:
 
 
 def test_who_signs_in_gets_a_session_that_scripts_and_other_pages_do_not_reach(
-    address: str, copied_database: str
+    address: str, database: str
 ) -> None:
-    add_person(copied_database, "Änne")
+    add_person(database, "Änne")
     with browser(address) as client:
         assert not is_signed_in(client)
         answer = sign_in(client, "änne", next="/docs?x=1")
@@ -36,8 +36,8 @@ def test_who_signs_in_gets_a_session_that_scripts_and_other_pages_do_not_reach(
         assert is_signed_in(client)
 
 
-def test_a_page_asked_for_without_a_session_is_shown_after_signing_in(address: str, copied_database: str) -> None:
-    add_person(copied_database, "anna")
+def test_a_page_asked_for_without_a_session_is_shown_after_signing_in(address: str, database: str) -> None:
+    add_person(database, "anna")
     with browser(address) as client:
         led = client.get("/docs?deep=a%2Fb")
         assert led.status_code == 303
@@ -54,9 +54,9 @@ def test_a_page_that_a_foreign_page_links_to_asks_again_for_itself(address: str)
 
 
 def test_a_wrong_name_and_a_wrong_password_are_told_and_worked_at_alike(
-    address: str, copied_database: str, monkeypatch: pytest.MonkeyPatch
+    address: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_person(copied_database, "anna")
+    add_person(database, "anna")
     checked: list[str] = []
     verify = argon2.PasswordHasher.verify
 
@@ -76,8 +76,8 @@ def test_a_wrong_name_and_a_wrong_password_are_told_and_worked_at_alike(
 
 
 @pytest.mark.parametrize("name", ["anna", "nobody"])
-def test_passwords_are_not_tried_out(address: str, copied_database: str, name: str) -> None:
-    add_person(copied_database, "anna")
+def test_passwords_are_not_tried_out(address: str, database: str, name: str) -> None:
+    add_person(database, "anna")
     with browser(address) as client:
         tried = [sign_in(client, name, "wrong password!").status_code for _ in range(10)]
         assert tried == [403] * 10
@@ -87,9 +87,9 @@ def test_passwords_are_not_tried_out(address: str, copied_database: str, name: s
         assert "one name" in refused.text
 
 
-def test_a_session_that_was_planted_is_not_taken_over(address: str, copied_database: str) -> None:
-    add_person(copied_database, "anna")
-    planted = session_of(copied_database, "mallory", Role.VIEWER)
+def test_a_session_that_was_planted_is_not_taken_over(address: str, database: str) -> None:
+    add_person(database, "anna")
+    planted = session_of(database, "mallory", Role.VIEWER)
     with browser(address, planted) as client:
         assert client.get("/sign-in").status_code == 303
         sign_in(client, "anna")
@@ -99,8 +99,8 @@ def test_a_session_that_was_planted_is_not_taken_over(address: str, copied_datab
         assert not is_signed_in(thief)
 
 
-def test_a_cookie_stolen_before_signing_out_is_worth_nothing_after(address: str, copied_database: str) -> None:
-    token = session_of(copied_database, "anna", Role.VIEWER)
+def test_a_cookie_stolen_before_signing_out_is_worth_nothing_after(address: str, database: str) -> None:
+    token = session_of(database, "anna", Role.VIEWER)
     with browser(address, token) as client, browser(address, token) as thief:
         assert is_signed_in(thief)
         answer = client.post("/sign-out", data={"csrf_token": csrf_of(client)})
@@ -109,9 +109,9 @@ def test_a_cookie_stolen_before_signing_out_is_worth_nothing_after(address: str,
         assert not is_signed_in(thief)
 
 
-def test_a_session_ends_when_nobody_comes_and_at_the_latest_after_its_whole_life(copied_database: str) -> None:
-    token = session_of(copied_database, "anna", Role.VIEWER, began=NOW)
-    with connect(copied_database) as connection:
+def test_a_session_ends_when_nobody_comes_and_at_the_latest_after_its_whole_life(database: str) -> None:
+    token = session_of(database, "anna", Role.VIEWER, began=NOW)
+    with connect(database) as connection:
 
         def lasts(hours: float) -> bool:
             now = NOW + timedelta(hours=hours)
@@ -119,22 +119,22 @@ def test_a_session_ends_when_nobody_comes_and_at_the_latest_after_its_whole_life
 
         assert [lasts(hours) for hours in (7.9, 15.8, 23.7, 24.1)] == [True, True, True, False]
         assert signed_in(connection, token + "x", lifetime=LIFETIME, now=NOW) is None
-    idle = session_of(copied_database, "berta", Role.VIEWER, began=NOW)
-    with connect(copied_database) as connection:
+    idle = session_of(database, "berta", Role.VIEWER, began=NOW)
+    with connect(database) as connection:
         assert signed_in(connection, idle, lifetime=LIFETIME, now=NOW + timedelta(hours=8.1)) is None
 
 
-def test_an_expired_session_is_led_to_the_form(address: str, copied_database: str) -> None:
-    token = session_of(copied_database, "anna", Role.VIEWER, began=datetime.now(UTC) - timedelta(hours=9))
+def test_an_expired_session_is_led_to_the_form(address: str, database: str) -> None:
+    token = session_of(database, "anna", Role.VIEWER, began=datetime.now(UTC) - timedelta(hours=9))
     with browser(address, token) as client:
         assert client.get("/docs").headers["location"] == "/sign-in?next=%2Fdocs"
         assert client.get("/sign-in").status_code == 200
 
 
-def test_who_is_disabled_or_gets_another_password_is_signed_out(address: str, copied_database: str) -> None:
-    tokens = {name: session_of(copied_database, name, Role.VIEWER) for name in ("anna", "berta")}
+def test_who_is_disabled_or_gets_another_password_is_signed_out(address: str, database: str) -> None:
+    tokens = {name: session_of(database, name, Role.VIEWER) for name in ("anna", "berta")}
     clients = {name: browser(address, token) for name, token in tokens.items()}
-    with clients["anna"], clients["berta"], connect(copied_database) as connection:
+    with clients["anna"], clients["berta"], connect(database) as connection:
         assert all(map(is_signed_in, clients.values()))
         disable_user(connection, "ANNA", now=NOW)
         set_password(connection, "berta", password_hash="other")  # noqa: S106
@@ -143,17 +143,17 @@ def test_who_is_disabled_or_gets_another_password_is_signed_out(address: str, co
         assert not is_signed_in(clients["anna"])
 
 
-def test_a_role_counts_from_the_next_request_on(address: str, copied_database: str) -> None:
-    token = session_of(copied_database, "anna", Role.VIEWER)
-    with browser(address, token) as client, connect(copied_database) as connection:
+def test_a_role_counts_from_the_next_request_on(address: str, database: str) -> None:
+    token = session_of(database, "anna", Role.VIEWER)
+    with browser(address, token) as client, connect(database) as connection:
         asking = {"headers": {"x-csrf-token": csrf_of(client)}, "json": {"why": "x"}}
         assert client.post("/api/v1/schedule/retrain/requests", **asking).status_code == 403  # type: ignore[arg-type]
         set_role(connection, "anna", Role.ENGINEER)
         assert client.post("/api/v1/schedule/retrain/requests", **asking).status_code == 503  # type: ignore[arg-type]
 
 
-def test_a_link_signs_in_once_within_ten_minutes(address: str, copied_database: str) -> None:
-    with connect(copied_database) as connection:
+def test_a_link_signs_in_once_within_ten_minutes(address: str, database: str) -> None:
+    with connect(database) as connection:
         once = link_for_engineer(connection, "local", now=datetime.now(UTC))
         late = link_for_engineer(connection, "local", now=NOW)
         assert once
@@ -175,13 +175,13 @@ def test_a_link_signs_in_once_within_ten_minutes(address: str, copied_database: 
     ["https://evil.example/", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example",
      "javascript:alert(1)", "", "evil.example", "/\r\nSet-Cookie: a=b", "///evil.example"],
 )  # fmt: skip
-def test_signing_in_leads_nowhere_else(address: str, copied_database: str, place: str) -> None:
-    token = session_of(copied_database, "anna", Role.VIEWER)
+def test_signing_in_leads_nowhere_else(address: str, database: str, place: str) -> None:
+    token = session_of(database, "anna", Role.VIEWER)
     with browser(address, token) as client:
         assert client.get("/sign-in", params={"next": place}).headers["location"] == "/"
     with browser(address) as client:
         form = client.get("/sign-in", params={"next": place})
         assert '<input type="hidden" name="next" value="/">' in form.text
-    add_person(copied_database, "berta")
+    add_person(database, "berta")
     with browser(address) as client:
         assert sign_in(client, "berta", next=place).headers["location"] == "/"

@@ -36,9 +36,9 @@ class Told(BaseModel):
 
 
 @pytest.fixture(name="pool")
-def _pool(copied_database: str) -> Iterator[Pool]:
-    with connection_pool(copied_database, size=4, wait_s=2.0, application_name="test") as opened:
-        with connect(copied_database) as connection:
+def _pool(database: str) -> Iterator[Pool]:
+    with connection_pool(database, size=4, wait_s=2.0, application_name="test") as opened:
+        with connect(database) as connection:
             connection.execute("create table done (number serial)")
         yield opened
 
@@ -182,16 +182,16 @@ def killed_while(dsn: str, how: str) -> Iterator[None]:
     yield
 
 
-def test_a_kill_between_doing_and_answering_undoes_both(pool: Pool, copied_database: str) -> None:
-    with killed_while(copied_database, "once"):
+def test_a_kill_between_doing_and_answering_undoes_both(pool: Pool, database: str) -> None:
+    with killed_while(database, "once"):
         wait_until(lambda: _sessions(pool, "killed") == 0)
         assert done(pool) == 0
         assert bytes(once(pool, ASKED, CALLER, act).body) == b'{"number":2}'
     assert done(pool) == 1
 
 
-def test_a_kill_under_a_lease_lets_a_repeat_do_it_once_the_lease_is_over(pool: Pool, copied_database: str) -> None:
-    with killed_while(copied_database, "once_prepared"), pool.connection() as connection:
+def test_a_kill_under_a_lease_lets_a_repeat_do_it_once_the_lease_is_over(pool: Pool, database: str) -> None:
+    with killed_while(database, "once_prepared"), pool.connection() as connection:
         wait_until(lambda: _sessions(pool, "killed") == 0)
         with pytest.raises(ProblemError, match="under way"):
             once_prepared(pool, ASKED, CALLER, prepare=lambda _: None, act=act)

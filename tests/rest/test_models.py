@@ -22,12 +22,6 @@ from tests.waiting import wait_until
 WHY = {"why": "trial week"}
 
 
-@pytest.fixture
-def database(copied_database: str) -> str:
-    """A migrated database."""
-    return copied_database
-
-
 @pytest.fixture(name="line")
 def _line(database: str, tmp_path: Path) -> Line:
     """A line whose champion is v1, with a candidate v2."""

@@ -44,10 +44,10 @@ def test_without_a_loaded_ensemble_it_is_not_ready() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["kafka", "mqtt"])
-def test_a_broker_that_hangs_holds_nobody_up_and_tells_no_secret(scheme: str, copied_database: str) -> None:
+def test_a_broker_that_hangs_holds_nobody_up_and_tells_no_secret(scheme: str, database: str) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,  # takes connections, and says nothing
-        connection_pool(copied_database, size=1, wait_s=1.0, application_name="test") as pool,
+        connection_pool(database, size=1, wait_s=1.0, application_name="test") as pool,
     ):
         port = silent.getsockname()[1]
         settings = Settings(
@@ -67,15 +67,15 @@ def test_a_broker_that_hangs_holds_nobody_up_and_tells_no_secret(scheme: str, co
     assert (found.state, "no answer" in found.said, "hunter2" in found.said) == ("failed", True, False)
 
 
-def test_a_broker_that_is_down_is_named(copied_database: str) -> None:
-    with connection_pool(copied_database, size=1, wait_s=1.0, application_name="test") as pool:
+def test_a_broker_that_is_down_is_named(database: str) -> None:
+    with connection_pool(database, size=1, wait_s=1.0, application_name="test") as pool:
         settings = Settings(destinations=("mqtt:coilready",), mqtt=MqttSettings(host="127.0.0.1", port=9))
         found = readiness_of(pool, settings).brokers.finding()
     assert (found.state, "MQTT at 127.0.0.1 cannot be reached" in found.said) == ("failed", True)
 
 
-def test_a_broker_on_which_nothing_is_announced_is_not_looked_at(copied_database: str) -> None:
-    with connection_pool(copied_database, size=1, wait_s=1.0, application_name="test") as pool:
+def test_a_broker_on_which_nothing_is_announced_is_not_looked_at(database: str) -> None:
+    with connection_pool(database, size=1, wait_s=1.0, application_name="test") as pool:
         quiet = Settings(mode="observe", destinations=("mqtt:coilready",), mqtt=MqttSettings(host="127.0.0.1", port=9))
         assert readiness_of(pool, quiet).brokers.finding().state == "not configured"
 

@@ -44,27 +44,27 @@ _ELSEWHERE = {"/metrics", "/api/v1/events"}
 
 
 @pytest.fixture(name="running")
-def _running(copied_database: str, tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _running(database: str, tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Address of a console with what the examples name, and an environment with a key."""
-    line = a_line(copied_database, tmp_path)
+    line = a_line(database, tmp_path)
     line.assess(bad("4711"))
-    with connect(copied_database) as connection:
+    with connect(database) as connection:
         candidate(connection, line, "v2", parent="v1")
         record_dead_letters(connection, [REFUSED])
         refuse(connection, "5", "no reading")
-    with leader_session(copied_database) as session:
+    with leader_session(database) as session:
         taken = take_over(session, "given", silent_after_s=60)
         assert taken is not None
         crons = {name: job.cron for name, job in registered_jobs(line.settings).items()}
         register_schedules(session, crons, epoch=taken.epoch, now=datetime.now(UTC))
     with (
-        following(copied_database, line.settings, kind="inbox") as serving,
+        following(database, line.settings, kind="inbox") as serving,
         running_service(
-            copied_database, serving.current, line.settings, decode=decode_message, connections=4, wait_s=2.0
+            database, serving.current, line.settings, decode=decode_message, connections=4, wait_s=2.0
         ) as service,
         served(service) as address,
     ):
-        key = bearer(copied_database, *ROLE_SCOPES[Role.ENGINEER])["authorization"].removeprefix("Bearer ")
+        key = bearer(database, *ROLE_SCOPES[Role.ENGINEER])["authorization"].removeprefix("Bearer ")
         yield address, os.environ | {"COILFLOW_KEY": key}
 
 
