@@ -37,19 +37,19 @@ _EVERY_S = 15.0
 _MEASURES = ("agreement", "recall", "false_alarms", "precision")
 _LIMITS = ("low", "value", "high")
 _TABLES: tuple[tuple[Shown, Table, str], ...] = (  # a figure, the table that has it, and its column there
-    (metrics.UNFINISHED, "unfinished", "coils"),
-    (metrics.OLDEST_UNFINISHED, "unfinished", "oldest_s"),
-    (metrics.MISFILED, "misfiled", "coils"),
-    (metrics.VERDICTS, "verdicts", "coils"),
-    (metrics.LAST_VERDICT, "verdicts", "last_at_s"),
-    (metrics.FEEDBACK, "feedback", "words"),
-    (metrics.LAST_FEEDBACK, "feedback", "last_at_s"),
-    (metrics.REVIEWS, "reviews", "coils"),
-    (metrics.LETTERS, "letters", "letters"),
-    (metrics.FIRES, "fires", "fires"),
-    (metrics.FIRE_WAITS, "waiting_fires", "waiting_s"),
-    (metrics.ALARMS, "alarms", "alarms"),
-    (metrics.ENSEMBLE_WORKERS, "answers", "workers"),
+    (metrics.UNFINISHED, "figures_unfinished", "coils"),
+    (metrics.OLDEST_UNFINISHED, "figures_unfinished", "oldest_s"),
+    (metrics.MISFILED, "figures_misfiled", "coils"),
+    (metrics.VERDICTS, "figures_verdicts", "coils"),
+    (metrics.LAST_VERDICT, "figures_verdicts", "last_at_s"),
+    (metrics.FEEDBACK, "figures_feedback", "words"),
+    (metrics.LAST_FEEDBACK, "figures_feedback", "last_at_s"),
+    (metrics.REVIEWS, "figures_reviews", "coils"),
+    (metrics.LETTERS, "figures_letters", "letters"),
+    (metrics.FIRES, "figures_fires", "fires"),
+    (metrics.FIRE_WAITS, "figures_waiting_fires", "waiting_s"),
+    (metrics.ALARMS, "figures_alarms", "alarms"),
+    (metrics.ENSEMBLE_WORKERS, "figures_answers", "workers"),
 )
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -147,7 +147,7 @@ def _of_feedback(
     connection: Connection, tables: Tables, settings: Settings, now: datetime
 ) -> Iterator[GaugeMetricFamily]:
     quiet = unheard_plants(connection, since=now - timedelta(days=settings.alarms.no_feedback_days), now=now)
-    plants = {row["plant"] for row in tables["verdicts"]} | set(quiet)
+    plants = {row["plant"] for row in tables["figures_verdicts"]} | set(quiet)
     yield metrics.DRIED_UP.family(([plant], plant in quiet) for plant in sorted(plants))
 
 

@@ -7,23 +7,23 @@ from store.connection import Connection, store_errors
 from store.queries import query
 
 Table = Literal[
-    "unfinished",  # plant, state, coils, oldest_s
-    "misfiled",  # fault, coils
-    "verdicts",  # plant, label, coils, last_at_s
-    "feedback",  # plant, words, last_at_s
-    "reviews",  # plant, why, coils
-    "letters",  # plant, step, letters
-    "fires",  # job_name, state, fires
-    "waiting_fires",  # job_name, waiting_s
-    "alarms",  # kind, alarms
-    "answers",  # plant, role, ensemble_version, outcome, workers
+    "figures_unfinished",  # plant, state, coils, oldest_s
+    "figures_misfiled",  # fault, coils
+    "figures_verdicts",  # plant, label, coils, last_at_s
+    "figures_feedback",  # plant, words, last_at_s
+    "figures_reviews",  # plant, why, coils
+    "figures_letters",  # plant, step, letters
+    "figures_fires",  # job_name, state, fires
+    "figures_waiting_fires",  # job_name, waiting_s
+    "figures_alarms",  # kind, alarms
+    "figures_answers",  # plant, role, ensemble_version, outcome, workers
 ]
 Tables = Mapping[Table, tuple[Mapping[str, Any], ...]]
 _LONGEST_MS = 10_000  # of one statement: whoever watches must not be what is to be watched
 
 
 def read_figures(connection: Connection) -> Tables:
-    """Count; each table by the query of its name, with the columns named beside it.
+    """Count; each by the query of its name, with the columns named beside it.
 
     Args:
         connection: on a database of this version, for this alone: its statements are limited to 10 s.
@@ -33,4 +33,4 @@ def read_figures(connection: Connection) -> Tables:
     """
     with store_errors("count what monitoring shows"), connection.transaction():
         connection.execute(query("limit_figures"), {"longest_ms": _LONGEST_MS})
-        return {name: tuple(connection.execute(query(f"figures_{name}"))) for name in get_args(Table)}
+        return {name: tuple(connection.execute(query(name))) for name in get_args(Table)}

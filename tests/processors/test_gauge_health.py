@@ -85,4 +85,4 @@ def test_a_sensor_that_sticks_and_rows_that_are_missing_are_counted(good: CoilBa
 
 def test_no_coils_tell_nothing() -> None:
     found = gauge_health(NO_COILS)
-    assert (found.coils, found.off.any(), np.isnan(found.off_share).all()) == (0, False, True)
+    assert (found.coils, bool(found.off.any()), bool(np.isnan(found.off_share).all())) == (0, False, True)
