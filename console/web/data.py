@@ -101,8 +101,8 @@ def _account(connection: Connection) -> dict[str, Any]:
     figures = read_figures(connection)
     return {
         "balance": coil_balance(connection),
-        "misfiled": [row for row in figures["misfiled"] if row["coils"]],
-        "waiting": figures["reviews"],
+        "misfiled": [row for row in figures["figures_misfiled"] if row["coils"]],
+        "waiting": figures["figures_reviews"],
         "steps": dead_letter_steps(connection),
     }
 
