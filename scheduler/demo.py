@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows.assess import JudgedCoil
 from flows.change_models import new_ensemble
-from flows.demo import AGED, LINE, Host, coils_of, run_block
+from flows.demo import AGED, HOST_NAME, LINE, Host, coils_of, run_block
 from flows.serving import following
 from models.ensemble import SHIPPED
 from plant.line import SimulatedBlock
@@ -109,6 +109,7 @@ def run_story(
     tell: Tell,
     on_coils: Callable[[int], None],
     on_rejects: Callable[[Sequence[Reject]], None],
+    on_ready: Callable[[Settings], None] = lambda _: None,
 ) -> Story:
     """Let a line run, drift and be followed, into a fresh database, and count what is in it.
 
@@ -121,6 +122,7 @@ def run_story(
         tell: given each step as it happens.
         on_coils: told how many more coils were judged.
         on_rejects: given what was refused.
+        on_ready: given the story's settings before the first coil, when the database knows what serves.
 
     Raises:
         BundleError: the ensemble of the settings is no good.
@@ -135,7 +137,8 @@ def run_story(
     ):
         start = Actor(who="demo", why="the first start", at=LINE.started_at)
         start_registry(connection, new_ensemble(given.ensemble or SHIPPED, given), start)
-        with following(dsn, given, kind="demo") as served:
+        on_ready(given)
+        with following(dsn, given, kind="demo", worker=HOST_NAME) as served:
             host = Host(
                 connection=connection,
                 serving=served,
@@ -236,7 +239,7 @@ def _answered(stage: _Stage, blocks: Iterator[SimulatedBlock], version: str, rol
     """Wait for the host's answer on a change; coils keep coming meanwhile, one block of them."""
 
     def outcome() -> str | None:
-        found = [one for one in answers(stage.connection, version) if one.role == role]
+        found = [one for one in answers(stage.connection, version) if (one.worker, one.role) == (HOST_NAME, role)]
         return found[-1].outcome if found else None
 
     beside = 0 if outcome() is not None else _run_one(stage, blocks)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from flows.demo import HOST_NAME
 from models.share_intervals import wilson_interval
 from schemas.coils import BoolArray, CoilKey, IntArray, Truth
 from schemas.scores import ALL, Figure
@@ -142,7 +143,7 @@ def figures(
             if member not in parents
         ),
         swaps=sum(
-            one.role == "champion" and one.outcome == "swapped" and one.ensemble_version != first
+            (one.worker, one.role, one.outcome) == (HOST_NAME, "champion", "swapped") and one.ensemble_version != first
             for one in answers(connection)
         ),
     )

@@ -1,9 +1,12 @@
 """`coilflow demo`: everything, embedded, on one machine."""
 
 import logging
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -21,6 +24,7 @@ from schemas.settings import Settings, load_settings
 from store.coils import Counts
 from store.databases import create_database
 from store.embedded import embedded_postgres
+from store.migrations import migrate
 
 if TYPE_CHECKING:
     from flows.demo_kafka import KafkaShift
@@ -42,6 +46,15 @@ class _Shown:
     swaps: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """Where the coils go."""
+
+    dsn: str
+    name: str  # of the database
+    on_ready: Callable[[Settings], None]  # told before the first coil by what settings it runs
+
+
 def demo(
     *,
     coils: Annotated[
@@ -50,6 +63,9 @@ def demo(
     seed: SeedOption = 0,
     kafka: Annotated[
         bool, typer.Option("--kafka", help="Through the configured Kafka, or one started here by Java and Maven.")
+    ] = False,
+    console: Annotated[
+        bool, typer.Option("--console", help="Show it in a browser as it goes on, until Ctrl-C or SIGTERM.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Only the line of counts, which is the last in any case.")
@@ -60,34 +76,61 @@ def demo(
     log_warnings_to_stderr()
     settings = load_settings()
     run = _through_kafka if kafka else _story
-    shown = run(coils, seed, settings, quiet=as_json)
-    stored = shown.counts
-    print_json(
-        {
-            "coils": stored.coils,
-            "verdicts": stored.verdicts,
-            "open": stored.open,
-            "dead_letters": stored.dead_letters,
-            "feedback": stored.feedback,
-            "retrained": list(shown.retrained),
-            "swaps": shown.swaps,
-            "lost": shown.lost,
-            "duplicated": stored.duplicated,
-            "seconds": round(time.perf_counter() - begun, 1),
-        }
-    )
+    name = f"demo_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
+    with ExitStack() as stack:
+        server = stack.enter_context(embedded_postgres(settings.data_dir))
+        dsn = create_database(server, name)
+        on_ready = _opens_console(stack, dsn) if console else _without_console
+        place = _Place(dsn=dsn, name=name, on_ready=on_ready)
+        shown = run(coils, seed, settings, place, quiet=as_json)
+        stop = threading.Event()
+        if console:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stop.set())
+        stored = shown.counts
+        print_json(
+            {
+                "coils": stored.coils,
+                "verdicts": stored.verdicts,
+                "open": stored.open,
+                "dead_letters": stored.dead_letters,
+                "feedback": stored.feedback,
+                "retrained": list(shown.retrained),
+                "swaps": shown.swaps,
+                "lost": shown.lost,
+                "duplicated": stored.duplicated,
+                "seconds": round(time.perf_counter() - begun, 1),
+            }
+        )
+        if console:
+            sys.stdout.flush()
+            err.print("the console goes on; Ctrl-C ends it")
+            stop.wait()
     return 0 if stored.verdicts else 1
 
 
-def _story(coils: int, seed: int, settings: Settings, *, quiet: bool) -> _Shown:
+def _without_console(_: Settings) -> None:
+    """Nobody looks on."""
+
+
+def _opens_console(stack: ExitStack, dsn: str) -> Callable[[Settings], None]:
+    from console.beside import console_beside  # noqa: PLC0415 - only this way of the command serves
+
+    def open_console(settings: Settings) -> None:
+        link = stack.enter_context(console_beside(dsn, settings, "demo"))
+        err.print(f"look on, signed in once, within ten minutes: {link}")
+
+    return open_console
+
+
+def _story(coils: int, seed: int, settings: Settings, place: _Place, *, quiet: bool) -> _Shown:
     from console.demo_chart import draw_story  # noqa: PLC0415 - no other command waits for matplotlib
     from console.pictures import draw_coil  # noqa: PLC0415 - the same
     from scheduler.demo import run_story  # noqa: PLC0415 - no other way of this command needs the scheduler
 
     missing = [library for library in _LEARNS_BY if find_spec(library) is None]
     report = RejectReport()
-    name = _database_name()
-    with embedded_postgres(settings.data_dir) as server, progress("coils", total=coils) as step:
+    with progress("coils", total=coils) as step:
 
         def tell(who: str, said: Sequence[str]) -> None:
             if not quiet:
@@ -96,12 +139,13 @@ def _story(coils: int, seed: int, settings: Settings, *, quiet: bool) -> _Shown:
         story = run_story(
             coils,
             seed=seed,
-            dsn=create_database(server, name),
+            dsn=place.dsn,
             settings=settings,
             trains=not missing,
             tell=tell,
             on_coils=step.advance,
             on_rejects=report.add,
+            on_ready=place.on_ready,
         )
     report.close()
     _PICTURES.mkdir(exist_ok=True)
@@ -112,7 +156,7 @@ def _story(coils: int, seed: int, settings: Settings, *, quiet: bool) -> _Shown:
     for what in story.missing:
         err.print(Text("not shown: ", style="yellow") + Text(what))
     if not quiet:
-        _show(story, [*pictures, _CHART], database=name)
+        _show(story, [*pictures, _CHART], database=place.name)
     found = story.figures
     return _Shown(counts=found.counts, lost=found.lost, retrained=found.retrained, swaps=found.swaps)
 
@@ -127,27 +171,24 @@ def _told(who: str, said: Sequence[str]) -> Table:
     return table
 
 
-def _through_kafka(coils: int, seed: int, settings: Settings, *, quiet: bool) -> _Shown:
+def _through_kafka(coils: int, seed: int, settings: Settings, place: _Place, *, quiet: bool) -> _Shown:
     from flows.demo_kafka import run_kafka_shift  # noqa: PLC0415 - no other command waits for Kafka's client
 
     logging.getLogger("kafka").addHandler(logging.NullHandler())  # what matters of it comes as an error
-    name = _database_name()
-    with embedded_postgres(settings.data_dir) as server, progress("shift", total=2 * coils) as step:
+    migrate(place.dsn)
+    place.on_ready(settings)
+    with progress("shift", total=2 * coils) as step:
         shift = run_kafka_shift(
             coils,
             seed=seed,
-            dsn=create_database(server, name),
+            dsn=place.dsn,
             settings=settings,
             command=(sys.executable, "-c", "from console.cli import main; main()"),
             on_coils=step.advance,
         )
     if not quiet:
-        _show_kafka(shift, database=name)
+        _show_kafka(shift, database=place.name)
     return _Shown(counts=shift.counts, lost=shift.lost)
-
-
-def _database_name() -> str:
-    return f"demo_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
 
 
 def _show(story: "Story", pictures: list[Path], *, database: str) -> None:

@@ -40,8 +40,8 @@ def serve(
     configure_logging()
     show_service("console")
     with ExitStack() as stack:
-        listening = stack.enter_context(_listening(host, port))
-        address = _address(listening, host)
+        listening = stack.enter_context(listening_on(host, port))
+        address = address_of(listening, host)
         err.print(f"coilflow console on {address}")
         if not _is_loopback(host):
             err.print(f"warning: {host} can be reached by others, who can read along: put a proxy with TLS before it")
@@ -81,7 +81,7 @@ def one_time_link(dsn: str, address: str, name: str) -> str | None:
     return None if token is None else f"{address}/sign-in?once={token}"
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening_on(host: str, port: int) -> socket.socket:
     """Take the port before anything is started."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -97,8 +97,8 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _address(listening: socket.socket, host: str) -> str:
-    """For scripts that asked for a free port, and for people."""
+def address_of(listening: socket.socket, host: str) -> str:
+    """Where a console listens: for scripts that asked for a free port, and for people."""
     name = f"[{host}]" if listening.family is socket.AF_INET6 else host
     return f"http://{name}:{listening.getsockname()[1]}"
 
