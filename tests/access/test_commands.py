@@ -31,9 +31,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_key_is_shown_once_and_works_until_it_is_revoked(
-    database: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_is_shown_once_and_works_until_it_is_revoked(database: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["keys", "create", "mes", "--scope", "events", "--scope", "read", "--expires-days", "30", "--json"]) == 0
     [made] = lines(capsys)
     key = str(made["key"])

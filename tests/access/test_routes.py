@@ -110,9 +110,7 @@ def test_nothing_that_changes_a_coil_a_model_or_a_job_is_open() -> None:
 
 
 @pytest.mark.parametrize("who", WHO, ids=lambda who: "nobody" if who is None else f"{type(who).__name__}-{who}".lower())
-def test_each_may_do_what_is_theirs_and_nothing_else(
-    address: str, database: str, who: Role | Scope | None
-) -> None:
+def test_each_may_do_what_is_theirs_and_nothing_else(address: str, database: str, who: Role | Scope | None) -> None:
     told: dict[str, int] = {}
     with caller(address, database, who) as client:
         for route in sorted(TABLE, key=lambda name: name == "POST /sign-out"):  # that last

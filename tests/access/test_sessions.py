@@ -21,9 +21,7 @@ def is_signed_in(client: httpx.Client) -> bool:
     return client.get("/docs").status_code == 200
 
 
-def test_who_signs_in_gets_a_session_that_scripts_and_other_pages_do_not_reach(
-    address: str, database: str
-) -> None:
+def test_who_signs_in_gets_a_session_that_scripts_and_other_pages_do_not_reach(address: str, database: str) -> None:
     add_person(database, "Änne")
     with browser(address) as client:
         assert not is_signed_in(client)

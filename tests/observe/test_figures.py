@@ -207,7 +207,7 @@ def test_live_workers_are_counted_by_what_they_made_of_what_the_registry_names(
 ) -> None:
     register(connection, "e1")
     promote(connection, "e1", ANNA)
-    for worker, seen_at in (("w1", NOW), ("w2", NOW - timedelta(hours=1))):
+    for worker, seen_at in (("w1", datetime.now(UTC)), ("w2", NOW - timedelta(hours=1))):
         note_worker(connection, Worker(worker=worker, host="h", kind="kafka", seen_at=seen_at))
     if outcome != "silent":
         said = SwapAnswer(

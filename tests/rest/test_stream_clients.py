@@ -125,6 +125,7 @@ def test_a_stream_ends_after_a_time_so_that_who_listens_is_looked_at_again(
     monkeypatch.setattr(stream, "_MOST_S", 0.1)
     with hearing(client) as heard:
         wait_until(lambda: heard.ended)
+    monkeypatch.undo()
     judge(connection, "1")
     with hearing(client, last=heard.place) as again:
         wait_until(lambda: again.coils() == ["1"])

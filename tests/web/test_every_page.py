@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from schemas.access import Role
 from schemas.verdicts import Label
 from store.connection import Connection
+from tests.waiting import wait_until
 from tests.web.conftest import Line, Window
 from tests.web.given import labelled, session_of, signed_in_page
 
@@ -62,7 +63,7 @@ def test_a_page_weighs_less_than_300_kb_with_everything(operator: Window, connec
     page.wait_for_load_state("load")
     page.mouse.wheel(0, 10_000)  # pictures further down too
     expect(page.get_by_role("contentinfo")).to_be_in_viewport()
-    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    wait_until(lambda: page.evaluate("[...document.images].every((image) => image.complete)"))
     assert len(weights) > 5
     assert sum(weights) < MOST_BYTES
 
