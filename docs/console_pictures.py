@@ -17,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, StorageState, sync_playwright
 
 from console.beside import console_beside
+from flows.observe import log_warnings_to_stderr
 from scheduler.demo import run_story
 from scheduler.once import run_once
 from scheduler.registry import registered_jobs
@@ -29,7 +30,7 @@ from store.registered import EVERY_PLANT, serving
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH_PX, MOST_HEIGHT_PX = 1440, 1500
-COILS = 160
+COILS = 400  # among so many some are refused
 _COLOURS = 128
 _MOST_MS = 300_000.0  # until a page stands, on a busy machine
 _JOBS = ("drift", "embed", "review_draw")  # whose work pages show and the story does without
@@ -37,13 +38,14 @@ _IN_SIGHT = """
 () => [...document.images].every(one => one.complete || one.getBoundingClientRect().top > innerHeight)
 """
 _SHOWN_COIL = """
-select plant, coil_id from coilflow.standing_verdicts where label = 'NOK' order by abs(p_nok - 0.9), coil_id limit 1
+select plant, coil_id from coilflow.verdicts where role = 'champion' and label = 'NOK' order by p_nok desc limit 1
 """
-_NEWEST_LETTER = "select max(dead_letter_id) as id from coilflow.dead_letters"
+_NEWEST_LETTER = "select dead_letter_id from coilflow.dead_letters order by dead_letter_id desc limit 1"
 
 
 def main(coils: int) -> None:
     """Let a story run, and draw each page of it."""
+    log_warnings_to_stderr()
     chromium = shutil.which("chromium")
     if chromium is None:
         raise UsageError("there is no Chromium", remedy="install Debian's package `chromium`")
@@ -90,7 +92,7 @@ def _places(dsn: str) -> dict[str, str]:
     """The page of each picture."""
     with connect(dsn) as connection:
         coil = connection.execute(_SHOWN_COIL).fetchone() or {}
-        letter = connection.execute(_NEWEST_LETTER).fetchone() or {}
+        letters = connection.execute(_NEWEST_LETTER).fetchall()
         version = serving(connection)[EVERY_PLANT].champion
     return {
         "line": "/",
@@ -100,7 +102,7 @@ def _places(dsn: str) -> dict[str, str]:
         "model": f"/models/{version}",
         "schedule": "/schedule",
         "data": "/data",
-        "dead_letter": f"/data/dead-letters/{letter['id']}",
+        **{"dead_letter": f"/data/dead-letters/{one['dead_letter_id']}" for one in letters},
     }
 
 
