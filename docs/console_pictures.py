@@ -92,7 +92,7 @@ def _places(dsn: str) -> dict[str, str]:
     """The page of each picture."""
     with connect(dsn) as connection:
         coil = connection.execute(_SHOWN_COIL).fetchone() or {}
-        letters = connection.execute(_NEWEST_LETTER).fetchall()
+        [letter] = connection.execute(_NEWEST_LETTER).fetchall()
         version = serving(connection)[EVERY_PLANT].champion
     return {
         "line": "/",
@@ -102,7 +102,7 @@ def _places(dsn: str) -> dict[str, str]:
         "model": f"/models/{version}",
         "schedule": "/schedule",
         "data": "/data",
-        **{"dead_letter": f"/data/dead-letters/{one['dead_letter_id']}" for one in letters},
+        "dead_letter": f"/data/dead-letters/{letter['dead_letter_id']}",
     }
 
 
