@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 
 KILLS ?= 1000
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: demo test test-nifi chaos check lint types rooms bundles reference contracts picture clean
 

@@ -8,6 +8,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from flows import trial
+
 pytest_plugins = ["tests.fix_kafka", "tests.fix_mqtt", "tests.fix_paths", "tests.fix_postgres"]
 
 # No test is timed: a busy machine proves nothing. Otherwise as the environment says: `ci` where CI is set.
@@ -44,6 +46,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a NiFi where none is named: it is on no registry, and takes an hour to build."""
     if item.get_closest_marker("nifi") and not os.environ.get(NIFI_HOME):
         pytest.skip(f"needs an installation of NiFi 2.x: set {NIFI_HOME} to its folder")
+
+
+@pytest.fixture(autouse=True)
+def trials_soon_take_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ensemble is tried where a core is idle, for a minute: tests keep all of them busy."""
+    monkeypatch.setattr(trial, "_IDLE_S", 2.0)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -118,7 +118,7 @@ def version_of(serving: Serving, plant: str = "linz") -> tuple[str, str | None]:
 
 def answered(connection: Connection, version: str, number: int = 1) -> list[SwapAnswer]:
     """Wait for so many answers on an ensemble."""
-    wait_until(lambda: len(answers(connection, version)) >= number, 60.0)
+    wait_until(lambda: len(answers(connection, version)) >= number, 120.0)
     return list(answers(connection, version))
 
 
