@@ -92,7 +92,10 @@ def test_files_go_once_nothing_needs_them_and_only_where_they_can_come_back(
         aged(path, LATER - 91 * DAY)
     aged(features, LATER - 89 * DAY)
 
-    assert keep_house(database, given, LATER) == "deleted 5 old files, 2 copies of old ensembles"
+    assert (
+        keep_house(database, given, LATER)
+        == "deleted 11 changes that event streams told, 5 old files, 2 copies of old ensembles"
+    )
     assert [version for version, folder in folders.items() if folder.exists()] == ["v3", "v4"]  # v3: the one before
     assert [digest[0] for digest, path in files.items() if path.exists()] == ["c", "d"]
     assert (foreign.exists(), features.exists(), unused.exists(), left.parent.exists()) == (False, True, False, False)
@@ -131,7 +134,10 @@ def test_a_copy_that_is_needed_is_not_read_far_away_and_one_that_cannot_be_remov
         aged(folder, LATER - 91 * DAY)
     touched(given.data_dir / "ensembles" / ".v1.gone")  # a file in the way of the folder
     with capture_logs() as logs:
-        assert keep_house(database, given, LATER) == "deleted 1 copies of old ensembles"
+        assert (
+            keep_house(database, given, LATER)
+            == "deleted 11 changes that event streams told, 1 copies of old ensembles"
+        )
     assert [folder.name for folder in folders if folder.exists()] == ["v1", "v3", "v4"]
     assert [(one["event"], one.get("path")) for one in logs] == [("an old file cannot be removed", str(folders[0]))]
 
