@@ -51,7 +51,8 @@ def test_scores_and_checks_that_newer_ones_replaced_go_and_the_newest_of_each_st
     assert all_scores > len(newest)
 
     said = keep_house(database, given, LATER)
-    assert said == f"deleted {all_scores - len(newest)} old scores, 1 old drift checks"
+    old_scores = f"{all_scores - len(newest)} old scores"
+    assert said == f"deleted {old_scores}, 1 old drift checks, 4 changes that event streams told"
     assert latest_scores(connection) == newest
     assert rows(connection, pilot) == dashboard
     assert len(rows(connection, "select 1 from coilflow.model_scores")) == len(newest)
@@ -117,7 +118,7 @@ def test_the_only_copy_of_an_ensemble_is_never_removed(database: str, connection
     folders = [alone.data_dir / "ensembles" / f"v{number}" for number in range(1, 7)]
     for folder in folders:
         aged(folder, LATER - 91 * DAY)
-    assert keep_house(database, shared, LATER) == "deleted nothing"
+    assert keep_house(database, shared, LATER) == "deleted 17 changes that event streams told"
     assert all(folder.exists() for folder in folders)
 
 

@@ -61,6 +61,7 @@ def test_a_page_weighs_less_than_300_kb_with_everything(operator: Window, connec
     session.on("Network.loadingFinished", lambda said: weights.append(said["encodedDataLength"]))
     page.goto(place_of(name, connection))
     page.wait_for_load_state("load")
+    page.locator("[data-later]").wait_for(state="detached")
     page.mouse.wheel(0, 10_000)  # pictures further down too
     expect(page.get_by_role("contentinfo")).to_be_in_viewport()
     wait_until(lambda: page.evaluate("[...document.images].every((image) => image.complete)"))
