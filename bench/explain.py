@@ -19,6 +19,7 @@ from bench.report import add_out, print_bars, print_table, report
 from flows.explain import explain_coil
 from models.ensemble import Ensemble, load_ensemble
 from models.explain import Explanation, deletion_curve, explain
+from models.kinds import KindModel, shipped_kinds
 from models.share_intervals import wilson_interval
 from plant.settings import LineSettings
 from schemas.coils import IntArray
@@ -101,11 +102,12 @@ def _times(ensemble: Ensemble, everything: dict[str, list[Tried]], *, rounds: in
     """Time of the whole answer, coil by coil in turns; returns the slowest median in ms."""
     coils = {name: [one.coil.batch for one in done[:rounds]] for name, done in everything.items()}
     asked = {name: [one.found.scored for one in done[:rounds]] for name, done in everything.items()}
+    kinds = shipped_kinds()
     scoring: list[float] = []
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in coils}
     for turn in range(rounds):
         for name, batches in coils.items():
-            taken[name].append(_timed(ensemble, batches[turn % len(batches)]))
+            taken[name].append(_timed(ensemble, kinds, batches[turn % len(batches)]))
         batch = coils[LINES[0][0]][turn % len(coils[LINES[0][0]])]
         start = time.perf_counter()
         ensemble.score(batch)
@@ -128,9 +130,9 @@ def _times(ensemble: Ensemble, everything: dict[str, list[Tried]], *, rounds: in
     return max(float(np.median([wall for wall, _ in times])) for times in taken.values())
 
 
-def _timed(ensemble: Ensemble, batch: pa.RecordBatch) -> tuple[float, float]:
+def _timed(ensemble: Ensemble, kinds: KindModel, batch: pa.RecordBatch) -> tuple[float, float]:
     wall, processor = time.perf_counter(), time.process_time()
-    explain_coil(batch, ensemble)
+    explain_coil(batch, ensemble, kinds)
     return 1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - processor)
 
 

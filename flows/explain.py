@@ -1,5 +1,6 @@
 """Explain the verdict on one coil, in metres and words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,14 @@ from flows.matrices import read_blocks
 from flows.sources.source import Source
 from models.ensemble import Ensemble
 from models.explain import GROUP_SENSORS, SENSOR_GROUPS, WINDOW_ROWS, WINDOWS, Explanation, Region, explain
+from models.kinds import KindModel
+from models.place_features import Place
+from models.scales import in_g_m2, to_self_scale
 from processors.score import score
 from schemas.coils import CoilKey, Limits
 from schemas.errors import SourceError
 from schemas.explanations import CoilExplanation, Contributions, ExplainedRegion
+from schemas.kinds import SaidKind, kind_in_words
 from schemas.layout import FACES, MATRIX_ROWS
 from schemas.matrices import keys_of, tensor_values
 from schemas.rejects import Reject
@@ -32,7 +37,7 @@ class Explained:
 
 
 def explain_decided(
-    connection: Connection, key: CoilKey, ensemble: Ensemble, *, revision: str | None = None
+    connection: Connection, key: CoilKey, ensemble: Ensemble, kinds: KindModel, *, revision: str | None = None
 ) -> Explained | str | None:
     """Explain what an ensemble says of a decided coil, from the readings that its verdict was given on.
 
@@ -42,6 +47,7 @@ def explain_decided(
         connection: on a database of this version.
         key: of the coil.
         ensemble: that is asked.
+        kinds: says what places look like.
         revision: None: that of the verdict that stands.
 
     Returns:
@@ -57,7 +63,7 @@ def explain_decided(
     rejects = score(coil.batch, ensemble, place="the database").rejects
     if rejects:
         return rejects[0].error
-    return Explained(coil=coil, said=explain_coil(coil.batch, ensemble, judged_by=coil.ensemble_version))
+    return Explained(coil=coil, said=explain_coil(coil.batch, ensemble, kinds, judged_by=coil.ensemble_version))
 
 
 def coil_of(source: Source, coil_id: str, ensemble: Ensemble, *, coils: int) -> pa.RecordBatch:
@@ -104,12 +110,15 @@ def _refuse(rejects: tuple[Reject, ...], coil_id: str, place: str) -> None:
             )
 
 
-def explain_coil(batch: pa.RecordBatch, ensemble: Ensemble, *, judged_by: str | None = None) -> CoilExplanation:
+def explain_coil(
+    batch: pa.RecordBatch, ensemble: Ensemble, kinds: KindModel, *, judged_by: str | None = None
+) -> CoilExplanation:
     """What drove the score of one coil.
 
     Args:
         batch: of MATRIX_BATCH, one coil that the ensemble can score.
         ensemble: that is asked.
+        kinds: says what places look like.
         judged_by: version of the ensemble whose verdict stands, where there is one.
 
     Raises:
@@ -120,7 +129,10 @@ def explain_coil(batch: pa.RecordBatch, ensemble: Ensemble, *, judged_by: str | 
     length_m, revision = (batch.column(name).to_pylist()[0] for name in ("length_m", "revision"))
     rows = [(start * WINDOW_ROWS, (start + 1) * WINDOW_ROWS) for start in range(WINDOWS)]
     limits = ensemble.limits if found.scale == "limits" else None
-    regions = [_region(region, batch, length_m, limits) for region in found.regions]
+    said = _kinds(found, batch, length_m, limits, kinds)
+    regions = [
+        _region(region, batch, length_m, limits, said.get(place, ())) for place, region in enumerate(found.regions)
+    ]
     return CoilExplanation(
         plant=key.plant,
         coil_id=key.coil_id,
@@ -140,6 +152,7 @@ def explain_coil(batch: pa.RecordBatch, ensemble: Ensemble, *, judged_by: str | 
         cells=_rounded(found.p_nok),
         cells_log_odds=_rounded(found.log_odds),
         regions=regions,
+        kinds_version=kinds.manifest.version,
         text=_sentence(found),
     )
 
@@ -153,7 +166,33 @@ def _rounded(cells: np.ndarray) -> Contributions:
     return values
 
 
-def _region(region: Region, batch: pa.RecordBatch, length_m: float | None, limits: Limits | None) -> ExplainedRegion:
+def _kinds(
+    found: Explanation, batch: pa.RecordBatch, length_m: float | None, limits: Limits | None, kinds: KindModel
+) -> dict[int, tuple[SaidKind, ...]]:
+    """What regions that speak for NOK look like, by their place among all."""
+    matrix = tensor_values(batch)[:1]
+    distance = to_self_scale(matrix)[0] if limits is None else in_g_m2(matrix[0], limits)
+    speaking = [place for place, region in enumerate(found.regions) if region.delta_p_nok > 0]
+    places = [
+        Place(
+            face=region.face,
+            first_row=region.first_row,
+            last_row=region.last_row,
+            first_sensor=region.first_sensor,
+            last_sensor=region.last_sensor,
+        )
+        for region in (found.regions[place] for place in speaking)
+    ]
+    return dict(zip(speaking, kinds.say(distance, length_m, places), strict=True))
+
+
+def _region(
+    region: Region,
+    batch: pa.RecordBatch,
+    length_m: float | None,
+    limits: Limits | None,
+    kinds: Sequence[SaidKind],
+) -> ExplainedRegion:
     first, last = region.first_sensor + 1, region.last_sensor + 1
     span = (None, None) if length_m is None else tuple(_metre(r, length_m) for r in (region.first_row, region.last_row))
     place = f"rows {region.first_row + 1}–{region.last_row} of {MATRIX_ROWS}"
@@ -173,7 +212,8 @@ def _region(region: Region, batch: pa.RecordBatch, length_m: float | None, limit
         delta_log_odds=round(region.delta_log_odds, _DIGITS),
         p_nok_without=round(region.p_nok_without, _DIGITS),
         p_nok_alone=round(region.p_nok_alone, _DIGITS),
-        text=f"{region.face} face, {place}, {sensors}{seen}: speaks {speaks}; "
+        kinds=list(kinds),
+        text=f"{region.face} face, {place}, {sensors}{seen}{_looks_like(kinds)}: speaks {speaks}; "
         f"p(NOK) {region.p_nok_without:.2f} without it, {region.p_nok_alone:.2f} with nothing else",
     )
 
@@ -187,6 +227,10 @@ def _deviation(cells: np.ndarray, limits: Limits | None) -> str:
         f"up to {size:.0f} g/m² too {word}" for size, word in ((thin, "thin"), (thick, "thick")) if round(size) >= 1
     ]
     return f", {' and '.join(said)}" if said else ""
+
+
+def _looks_like(kinds: Sequence[SaidKind]) -> str:
+    return f", looks like {kind_in_words(kinds[0].kind)} ({kinds[0].p:.0%})" if kinds else ""
 
 
 def _sentence(found: Explanation) -> str:

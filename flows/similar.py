@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from flows.coil_matrix import CoilMatrix, coil_matrix
 from flows.recent_shapes import RecentShapes
-from models.scales import to_self_scale
+from models.scales import in_g_m2, to_self_scale
 from models.similar import MADE_BY, cosine, embed
 from processors.normalize import normalize
 from processors.stored_coils import coils_from_stored
@@ -112,12 +112,7 @@ def similar_coils(
 def _distance(coil: CoilMatrix) -> Float32Array:
     """float32 [1, 264, 18]: g/m² from the band, or from the commonest level."""
     matrix = coil.matrix[None]
-    return to_self_scale(matrix) if coil.limits is None else _in_g_m2(matrix, coil.limits)
-
-
-def _in_g_m2(matrix: Float32Array, limits: Limits) -> Float32Array:
-    distance: Float32Array = matrix * np.where(matrix < 0, np.float32(-limits.low), np.float32(limits.high))
-    return distance
+    return to_self_scale(matrix) if coil.limits is None else in_g_m2(matrix, coil.limits)
 
 
 def _from_rows(waiting: Sequence[UnembeddedCoil]) -> dict[int, tuple[Scale, Float32Array]]:
@@ -125,7 +120,7 @@ def _from_rows(waiting: Sequence[UnembeddedCoil]) -> dict[int, tuple[Scale, Floa
     newest = {one.coil.key: one for one in waiting}
     coils = coils_from_stored([replace(one.coil, rows_per_face=None) for one in newest.values()])
     batch = normalize(coils, _WIDE).batch
-    distances = _in_g_m2(tensor_values(batch), _WIDE) if batch.num_rows else ()
+    distances = in_g_m2(tensor_values(batch), _WIDE) if batch.num_rows else ()
     ids = [newest[key].verdict_id for key in keys_of(batch)]
     return {verdict_id: ("limits", distance) for verdict_id, distance in zip(ids, distances, strict=True)}
 
@@ -142,7 +137,7 @@ def _from_matrices(waiting: Sequence[UnembeddedCoil]) -> dict[int, tuple[Scale, 
         if batch.column("scale")[0].as_py() == "self":
             found[one.verdict_id] = "self", to_self_scale(matrix)[0]
         elif one.limits is not None and batch.column("limits_version")[0].as_py() == one.limits.version:
-            found[one.verdict_id] = "limits", _in_g_m2(matrix, one.limits)[0]
+            found[one.verdict_id] = "limits", in_g_m2(matrix, one.limits)[0]
     return found
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from schemas.coils import Float32Array
+from schemas.coils import Float32Array, Limits
 
 GREY_LEVELS = 256
 
@@ -56,3 +56,14 @@ def to_self_spread(spread: Float32Array, matrix: Float32Array) -> Float32Array:
     span = np.ptp(matrix, axis=(1, 2), keepdims=True)
     share: Float32Array = np.divide(spread, span, out=np.zeros_like(spread), where=span > 0)
     return share
+
+
+def in_g_m2(matrix: Float32Array, limits: Limits) -> Float32Array:
+    """How far cells lie out of the band in g/m², below zero where too thin.
+
+    Args:
+        matrix: float32 [..., 264, 18] on scale `limits`.
+        limits: by which it was normalised.
+    """
+    distance: Float32Array = matrix * np.where(matrix < 0, np.float32(-limits.low), np.float32(limits.high))
+    return distance

@@ -4,6 +4,7 @@ from scheduler.drifting import drift
 from scheduler.embedding import embed
 from scheduler.housekeeping import housekeeping
 from scheduler.jobs import Job, Jobs
+from scheduler.naming import name_kinds
 from scheduler.promotion import promote_successors
 from scheduler.retraining import retrain
 from scheduler.reviewing import review_draw
@@ -34,4 +35,5 @@ def registered_jobs(settings: Settings) -> Jobs:
         "housekeeping": Job(run=housekeeping, cron=schedule.housekeeping, most_seconds=3600.0),
         "alarm_watch": Job(run=alarm_watch, cron=schedule.alarm_watch, most_seconds=120.0),
         "embed": Job(run=embed, cron=schedule.embed),
+        "kinds": Job(run=name_kinds, cron=schedule.kinds),
     }

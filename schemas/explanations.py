@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.coils import Truth
+from schemas.kinds import SaidKind
 from schemas.layout import Face
 from schemas.matrices import Scale
 from schemas.verdicts import Label
@@ -31,6 +32,7 @@ class ExplainedRegion(_Said):
     delta_log_odds: float  # were it left out, and of what it brings to a coil that is undisturbed elsewhere
     p_nok_without: _Share  # of the coil with undisturbed strip there
     p_nok_alone: _Share  # of undisturbed strip with nothing but this
+    kinds: list[SaidKind]  # what it looks like, the likeliest first; empty where it speaks against NOK
     text: str  # the same in words
 
 
@@ -55,6 +57,7 @@ class CoilExplanation(_Said):
     cells: Contributions  # to p_nok, above zero speaks for NOK
     cells_log_odds: Contributions
     regions: list[ExplainedRegion]  # largest first
+    kinds_version: str  # of what says the kinds
     text: str  # one sentence
 
 

@@ -95,6 +95,7 @@ class ScheduleSettings(_Group):
     housekeeping: _Cron = "15 2 * * *"
     alarm_watch: _Cron = "*/15 * * * *"
     embed: _Cron = "* * * * *"  # every minute
+    kinds: _Cron = "45 2 * * *"
     misfire_grace_s: _Seconds = 3600.0  # a fire missed for longer is recorded as missed and not made up for
     outbox_days: _Days = 7.0  # published rows
     runs_days: _Days = 400.0

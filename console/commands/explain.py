@@ -12,6 +12,7 @@ from flows.explain import coil_of, explain_coil
 from flows.mapping import mapping_of
 from flows.serving import serving_ensemble
 from flows.sources.open import open_source
+from models.kinds import shipped_kinds
 from schemas.errors import UsageError
 from schemas.explanations import CoilExplanation
 from schemas.matrices import tensor_values
@@ -36,7 +37,7 @@ def explain(
     opened = open_source(source, plant=settings.plant, mapping=mapping_of(settings))
     ensemble = serving_ensemble(settings)
     batch = coil_of(opened, coil, ensemble, coils=settings.batch_coils)
-    said = explain_coil(batch, ensemble)
+    said = explain_coil(batch, ensemble, shipped_kinds())
     if out_file is not None:
         from console.explanation_picture import explanation_png  # noqa: PLC0415 - matplotlib takes a while to import
 

@@ -78,7 +78,7 @@ def explained(request: Request, key: CoilKey, revision: str | None) -> Explained
     if not isinstance(ensemble, Ensemble):
         raise nothing_yet(f"what serves plant {key.plant} has no members to ask", "promote an ensemble of bundles")
     with borrowed(service.pool) as connection:
-        found = explain_decided(connection, key, ensemble, revision=revision)
+        found = explain_decided(connection, key, ensemble, service.kinds.of(connection), revision=revision)
         if found is None and coil_state(connection, key) is None:
             raise never_seen(key)
     if found is None:

@@ -10,6 +10,7 @@ from fastapi import Request
 
 from console.feed import Feed
 from console.rest.readiness import Readiness, readiness_of
+from flows.current_kinds import CurrentKinds
 from flows.inbox import InboxJudge
 from flows.recent_shapes import RecentShapes
 from flows.served import Current
@@ -34,6 +35,7 @@ class Service:
     readiness: Readiness
     tracing: Tracing | None = None  # of coils; None: nobody asks
     shapes: RecentShapes = field(default_factory=RecentShapes)  # for similar coils
+    kinds: CurrentKinds = field(default_factory=CurrentKinds)  # for explanations
     trials: threading.Semaphore = field(default_factory=partial(threading.BoundedSemaphore, 1))  # of ensembles
 
 

@@ -1,0 +1,48 @@
+"""The job `kinds`: what people mark and name is learnt, so that explanations name it too."""
+
+import importlib.util
+
+from flows.marked_kinds import agreed, digest_of, marked_places
+from models.bundle import read_file
+from models.ensemble import ENSEMBLE, SHIPPED, parse_ensemble
+from models.kinds import kind_model, shipped_kinds, shipped_places
+from scheduler.jobs import JobContext
+from store.connection import connect
+from store.kinds import last_kind_model, marked_kinds, store_kind_model
+from store.leadership import fenced
+
+_MOST = 5000  # words, the newest
+
+
+def name_kinds(context: JobContext) -> str:
+    """Fit the kind model again where people marked something since it was fitted last.
+
+    Raises:
+        BundleError: the kind model that coilflow came with, or the one that is asked, is damaged.
+        NotLeaderError: the run was given up; nothing was stored.
+        StoreError: the database refused.
+    """
+    base, places = shipped_places()
+    with connect(context.dsn) as connection:
+        marked = agreed(marked_kinds(connection, most=_MOST))
+        last, asked = (last_kind_model(connection, base.base, taken=taken) for taken in (False, True))
+        if not marked and last is None:
+            return "nobody has marked the kind and place of a defect yet"
+        if last is not None and last.manifest.words_digest == digest_of(marked):
+            return f"nothing was marked since kinds {last.manifest.version} were fitted"
+        if importlib.util.find_spec("sklearn") is None:
+            return f"{len(marked)} places are marked; to learn from them, install coilflow[retrain]"
+        from flows.refit_kinds import refit  # noqa: PLC0415 - needs what coilflow[retrain] brings
+
+        before = (
+            shipped_kinds()
+            if asked is None
+            else kind_model(asked.manifest, asked.model, place=f"kind model {asked.manifest.version}")
+        )
+        limits = parse_ensemble(read_file(SHIPPED / ENSEMBLE), SHIPPED).limits
+        found = refit(base, places, marked_places(connection, marked, limits), before)
+        with fenced(connection, context.attempt_id):
+            store_kind_model(
+                connection, found.manifest, found.model, taken=found.taken, why=found.why, made_at=context.now
+            )
+    return f"kinds {found.manifest.version} of {len(marked)} places that people marked: {found.why}"

@@ -1,0 +1,127 @@
+"""A kind of defect that only people know is learnt from what they mark, and then told of coils nobody looked at."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+
+from console.rest.names import coil_path
+from console.rest.service import Service, running_service
+from flows.served import always
+from models.ensemble import Ensemble
+from models.kinds import shipped_kinds
+from processors.decode import decode_message
+from scheduler.once import run_once
+from scheduler.registry import registered_jobs
+from schemas.coils import CoilKey
+from schemas.layout import MATRIX_SHAPE
+from schemas.settings import Settings
+from store.connection import Connection
+from store.feedback import record_feedback
+from store.kinds import last_kind_model
+from tests.explain.drips import Drip, drips
+from tests.explain.linear import linear_ensemble
+from tests.explain.stored import decide
+from tests.rest.conftest import SETTINGS
+from tests.scheduler.given import NOON
+
+TAUGHT = 40
+
+
+@pytest.fixture(scope="module")
+def thick_is_nok(tmp_path_factory: pytest.TempPathFactory) -> Ensemble:
+    weights = np.full(MATRIX_SHAPE, 0.1, dtype=np.float32)
+    return linear_ensemble(tmp_path_factory.mktemp("thick"), weights, bias=-3.0)
+
+
+@pytest.fixture
+def service(database: str, thick_is_nok: Ensemble) -> Iterator[Service]:
+    with running_service(
+        database, always(thick_is_nok), SETTINGS, decode=decode_message, connections=2, wait_s=5.0
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def marked(connection: Connection, thick_is_nok: Ensemble) -> list[Drip]:
+    """Decided coils with drips that nobody has said anything of yet."""
+    source, found = drips(TAUGHT, seed=11)
+    decide(connection, source, thick_is_nok)
+    return found
+
+
+def learn(database: str) -> str:
+    """Run the job `kinds` as a scheduler does, and say what it said."""
+    settings = Settings()
+    fire = run_once(
+        database,
+        "kinds",
+        settings=settings,
+        jobs=registered_jobs(settings),
+        clock=lambda: NOON,
+        who="test",
+        why=None,
+        stop=threading.Event(),
+    )
+    assert fire.state == "committed", fire
+    return fire.said or ""
+
+
+def told(client: httpx.Client, key: CoilKey) -> str:
+    """The kind that the explanation says first of the region that contributes most."""
+    said = client.get(f"{coil_path(key)}/explanation").json()
+    region = said["regions"][0]
+    assert region["delta_p_nok"] > 0
+    kind: str = region["kinds"][0]["kind"]
+    assert f"looks like {kind.replace('_', ' ')}" in region["text"] or kind == "none"
+    return kind
+
+
+def test_a_kind_that_people_mark_is_told_of_the_next_coils(
+    client: httpx.Client, connection: Connection, database: str, marked: list[Drip], thick_is_nok: Ensemble
+) -> None:
+    source, unseen = drips(10, seed=12)
+    decide(connection, source, thick_is_nok)
+    assert "zinc_drip" not in {told(client, drip.key) for drip in unseen}
+    # People write it as they like.
+    written = ("zinc drip", "Zinc-drip", "zinc_drip")
+    record_feedback(connection, [drip.word(written[nth % 3]) for nth, drip in enumerate(marked)])
+    assert "zinc drip is told" in learn(database)
+    found = [told(client, drip.key) for drip in unseen]
+    assert found.count("zinc_drip") >= 8, found
+    stored = last_kind_model(connection, shipped_kinds().manifest.base, taken=True)
+    assert stored is not None
+    said = client.get(f"{coil_path(unseen[0].key)}/explanation").json()
+    assert said["kinds_version"] == stored.manifest.version
+    assert stored.manifest.metrics["recall"]["zinc_drip"] > 0.5
+
+
+def test_what_was_learnt_already_is_not_learnt_again(connection: Connection, database: str, marked: list[Drip]) -> None:
+    assert learn(database) == "nobody has marked the kind and place of a defect yet"
+    record_feedback(connection, [drip.word("zinc_drip") for drip in marked])
+    learn(database)
+    assert learn(database).startswith("nothing was marked since")
+
+
+def test_a_kind_that_few_marked_is_not_told_and_says_how_many_are_needed(
+    connection: Connection, database: str, marked: list[Drip]
+) -> None:
+    record_feedback(connection, [drip.word("zinc_drip") for drip in marked[:6]])
+    assert "10 and 4 are needed" in learn(database)
+    stored = last_kind_model(connection, shipped_kinds().manifest.base, taken=True)
+    assert stored is not None
+    assert stored.manifest.kinds == shipped_kinds().manifest.kinds
+
+
+def test_disputed_words_and_contradicting_kinds_teach_nothing(
+    connection: Connection, database: str, marked: list[Drip]
+) -> None:
+    half = len(marked) // 2
+    words = [drip.word("zinc_drip") for drip in marked]
+    disputing = [replace(drip.word("zinc_drip", operator="ben"), label="OK") for drip in marked[:half]]
+    other_kind = [drip.word("dross", operator="ben") for drip in marked[half:]]
+    record_feedback(connection, [*words, *disputing, *other_kind])
+    assert learn(database) == "nobody has marked the kind and place of a defect yet"
