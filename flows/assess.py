@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,7 +14,7 @@ from processors.decide import decide
 from processors.review import ask_for_review
 from processors.score import score
 from schemas.coils import Float32Array, Truth
-from schemas.matrices import keys_of, tensor_values
+from schemas.matrices import Scale, keys_of, tensor_values
 from schemas.rejects import Reject
 from schemas.settings import Settings
 from schemas.verdicts import Verdict
@@ -27,6 +28,8 @@ class JudgedCoil:
     truth: Truth | None
     matrix: Float32Array  # [264, 18]
     length_m: float | None
+    band_g_m2: tuple[float, float] | None  # as ordered; None where it is not known
+    scale: Scale  # of the matrix
     record: CoilRecord | None  # where the database is to keep it
 
     def alone(self) -> "JudgedCoil":
@@ -83,16 +86,18 @@ def _judge_rows(block: Block, rows: Sequence[int], served: Served, settings: Set
     identities = zip(keys_of(batch), batch.column("revision").to_pylist(), strict=True)
     row_of = {identity: row for row, identity in enumerate(identities)}
     matrix = tensor_values(batch)
-    truth, length_m = batch.column("label").to_pylist(), batch.column("length_m").to_pylist()
+    known = batch.select(["label", "length_m", "zn_min", "zn_max", "scale"]).to_pylist()
     coils = []
     for verdict in decided.verdicts:
         row = row_of[verdict.key, verdict.revision]
         coils.append(
             JudgedCoil(
                 verdict=ask_for_review(verdict, settings.review),
-                truth=truth[row],
+                truth=known[row]["label"],
                 matrix=matrix[row],
-                length_m=length_m[row],
+                length_m=known[row]["length_m"],
+                band_g_m2=_band(known[row]),
+                scale=known[row]["scale"],
                 record=block.records[rows[row]] if block.records else None,
             )
         )
@@ -102,6 +107,10 @@ def _judge_rows(block: Block, rows: Sequence[int], served: Served, settings: Set
         rejects=scored.rejects + decided.rejects,
         shadows=tuple(one for coil in coils for one in _beside(coil, said)),
     )
+
+
+def _band(row: Mapping[str, Any]) -> tuple[float, float] | None:
+    return None if row["zn_min"] is None or row["zn_max"] is None else (row["zn_min"], row["zn_max"])
 
 
 def _beside(coil: JudgedCoil, said: Mapping[Revision, Verdict]) -> tuple[JudgedCoil, ...]:

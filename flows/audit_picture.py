@@ -49,7 +49,16 @@ def judged_again(connection: Connection, report: CoilReport) -> tuple[JudgedCoil
         reasons=tuple(map(_printable, one.reasons)),
     )
     length_m = None if report.coil is None else report.coil.length_m
-    return JudgedCoil(verdict=verdict, truth=None, matrix=found.matrix, length_m=length_m, record=None), limits
+    coil = JudgedCoil(
+        verdict=verdict,
+        truth=None,
+        matrix=found.matrix,
+        length_m=length_m,
+        band_g_m2=found.band_g_m2,
+        scale="self" if limits is None else "limits",
+        record=None,
+    )
+    return coil, limits
 
 
 def _printable(text: str) -> str:

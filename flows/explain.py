@@ -166,24 +166,29 @@ def _rounded(cells: np.ndarray) -> Contributions:
     return values
 
 
-def _kinds(
-    found: Explanation, batch: pa.RecordBatch, length_m: float | None, limits: Limits | None, kinds: KindModel
-) -> dict[int, tuple[SaidKind, ...]]:
-    """What regions that speak for NOK look like, by their place among all."""
-    matrix = tensor_values(batch)[:1]
-    distance = to_self_scale(matrix)[0] if limits is None else in_g_m2(matrix[0], limits)
-    speaking = [place for place, region in enumerate(found.regions) if region.delta_p_nok > 0]
-    places = [
-        Place(
+def places_for_nok(found: Explanation) -> dict[int, Place]:
+    """Regions that speak for NOK, as places that look like something, by their number among all regions."""
+    return {
+        number: Place(
             face=region.face,
             first_row=region.first_row,
             last_row=region.last_row,
             first_sensor=region.first_sensor,
             last_sensor=region.last_sensor,
         )
-        for region in (found.regions[place] for place in speaking)
-    ]
-    return dict(zip(speaking, kinds.say(distance, length_m, places), strict=True))
+        for number, region in enumerate(found.regions)
+        if region.delta_p_nok > 0
+    }
+
+
+def _kinds(
+    found: Explanation, batch: pa.RecordBatch, length_m: float | None, limits: Limits | None, kinds: KindModel
+) -> dict[int, tuple[SaidKind, ...]]:
+    """What regions that speak for NOK look like, by their number among all."""
+    matrix = tensor_values(batch)[:1]
+    distance = to_self_scale(matrix)[0] if limits is None else in_g_m2(matrix[0], limits)
+    places = places_for_nok(found)
+    return dict(zip(places, kinds.say(distance, length_m, list(places.values())), strict=True))
 
 
 def _region(

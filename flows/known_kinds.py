@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.explain import GROUP_SENSORS, SENSOR_GROUPS, WINDOW_ROWS, WINDOWS
-from models.explained_regions import regions_of
+from models.deviating import deviating_places
 from models.place_features import Place
 from models.scales import in_g_m2, to_self_scale
 from plant.defects import Defect
@@ -14,7 +13,7 @@ from plant.line import SimulatedBlock, simulate
 from plant.settings import LineSettings
 from processors.assemble import assemble
 from processors.normalize import normalize
-from schemas.coils import CoilKey, Float32Array, FloatArray, Limits
+from schemas.coils import CoilKey, Float32Array, Limits
 from schemas.kinds import NO_KIND
 from schemas.layout import FACES, MATRIX_ROWS, SENSORS_PER_FACE, Face
 from schemas.matrices import Scale, keys_of, tensor_values
@@ -29,7 +28,7 @@ _SHOWS = 1e-3  # of the coil's largest deviation
 class ComparedCoil:
     """A simulated coil, and the same without its defects. Arrays are [264, 18], the distance from the band."""
 
-    number: int
+    key: CoilKey
     distance: Float32Array
     owed: Float32Array  # what of it is due to defects
     length_m: float | None  # None: not to be seen in grey levels
@@ -70,7 +69,7 @@ def compared_coils(
             grey = scales[number % len(scales)] == "self"
             distance = in_g_m2(matrix, limits)
             yield ComparedCoil(
-                number=number,
+                key=header.key,
                 distance=to_self_scale(matrix[None])[0] if grey else distance,
                 owed=owed / max(float(np.ptp(matrix)), 1e-6) if grey else distance - in_g_m2(matrix - owed, limits),
                 length_m=None if grey else length_m,
@@ -81,25 +80,14 @@ def compared_coils(
 
 
 def known_places(coil: ComparedCoil) -> Iterator[KnownPlace]:
-    """Where a coil deviates, as an explanation would find it, and where its only defect is.
-
-    A place shows a defect where most of its deviation is gone without the coil's defects, and none where next to
-    nothing of it is; what lies between, and what shows two kinds, is left out.
-    """
-    for box in regions_of(deviations(coil.distance)):
-        place = Place(
-            face=FACES[box.face],
-            first_row=box.window * WINDOW_ROWS,
-            last_row=(box.window + box.windows) * WINDOW_ROWS,
-            first_sensor=box.group * GROUP_SENSORS,
-            last_sensor=(box.group + box.groups) * GROUP_SENSORS - 1,
-        )
-        kind = _shown(coil, place)
+    """Where a coil deviates, as an explanation would find it, and where its only defect is; if it can be said."""
+    for place in deviating_places(coil.distance):
+        kind = shown_kind(coil, place)
         if kind is not None:
             yield KnownPlace(place=place, kind=kind, marked=False)
     if len(coil.defects) == 1:
         marked = marked_place(coil, coil.defects[0])
-        if _shown(coil, marked) == coil.defects[0].kind:
+        if shown_kind(coil, marked) == coil.defects[0].kind:
             yield KnownPlace(place=marked, kind=coil.defects[0].kind, marked=True)
 
 
@@ -118,15 +106,12 @@ def struck_faces(defect: Defect) -> tuple[Face, ...]:
     return FACES if defect.face == "both" or defect.kind in OF_THE_GAP else (defect.face,)
 
 
-def deviations(distance: Float32Array) -> FloatArray:
-    """How far each cell of an explanation's grid is from undisturbed strip in the mean, float64 [2, 24, 3]."""
-    size = np.abs(distance, dtype=np.float64)
-    cells: FloatArray = size.reshape(WINDOWS, WINDOW_ROWS, len(FACES), SENSOR_GROUPS, GROUP_SENSORS).mean(axis=(1, 4))
-    return cells.transpose(1, 0, 2)
+def shown_kind(coil: ComparedCoil, place: Place) -> str | None:
+    """Which kind a place shows, or `none`; None where that cannot be said.
 
-
-def _shown(coil: ComparedCoil, place: Place) -> str | None:
-    """Which kind a place shows; `none`, or None where that cannot be said."""
+    It shows a defect where most of its deviation is gone without the coil's defects, and none where next to nothing of
+    it is; what lies between, and what shows two kinds, cannot be said.
+    """
     seen, owed = (float(np.abs(_cells(values, place)).sum()) for values in (coil.distance, coil.owed))
     if float(np.abs(_cells(coil.distance, place)).max()) <= _SHOWS * float(np.abs(coil.distance).max()):
         return None

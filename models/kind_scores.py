@@ -13,11 +13,12 @@ from schemas.coils import FloatArray, IntArray
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KindScores:
-    """Of N places; `f1` by kind, of kinds that occur among them, and their mean with its 95% interval."""
+    """Of N places; figures of kinds that occur among them, and the mean of their F1, with 95% intervals."""
 
     n: int
     kinds: tuple[str, ...]
     f1: Mapping[str, float]
+    f1_ci95: Mapping[str, tuple[float, float]]
     recall: Mapping[str, float]
     counts: Mapping[str, int]  # places of each kind
     macro_f1: float
@@ -53,19 +54,18 @@ def kind_scores(true: Kinds, said: Kinds, *, seed: int = 0) -> KindScores:
     occurring = np.array([kind in set(true.tolist()) for kind in kinds])
     confusion = _confusion(true, said, kinds)
     f1 = _f1(confusion[None].astype(np.float64))[0]
-    draws = _draws(confusion, seed)
-    macro = np.array(_f1(draws)[:, occurring].mean(axis=1))
-    low, high = interval(macro) or (0.0, 1.0)
+    draws = _f1(_draws(confusion, seed))
     whole = confusion.sum(axis=1)
     named = [(place, kind) for place, kind in enumerate(kinds) if occurring[place]]
     return KindScores(
         n=len(true),
         kinds=kinds,
         f1={kind: float(f1[place]) for place, kind in named},
+        f1_ci95={kind: _interval(draws[:, place]) for place, kind in named},
         recall={kind: float(confusion[place, place] / whole[place]) for place, kind in named},
         counts={kind: int(whole[place]) for place, kind in named},
         macro_f1=float(f1[occurring].mean()),
-        macro_f1_ci95=(low, high),
+        macro_f1_ci95=_interval(draws[:, occurring].mean(axis=1)),
         accuracy=float(np.trace(confusion) / len(true)),
         confusion=confusion,
     )
@@ -117,6 +117,10 @@ def _confusion(true: Kinds, said: Kinds, kinds: Sequence[str]) -> IntArray:
 def _confusion_of(rows: IntArray, columns: IntArray, size: int) -> IntArray:
     counts: IntArray = np.bincount(rows * size + columns, minlength=size * size).reshape(size, size)
     return counts
+
+
+def _interval(draws: FloatArray) -> tuple[float, float]:
+    return interval(draws) or (0.0, 1.0)
 
 
 def _draws(confusion: IntArray, seed: int) -> FloatArray:

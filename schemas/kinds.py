@@ -43,9 +43,9 @@ def kind_in_words(kind: str) -> str:
 
     Example:
         >>> kind_in_words("thin_edge"), kind_in_words("none")
-        ('thin edge', 'none of the kinds that are known')
+        ('thin edge', 'no known kind')
     """
-    return "none of the kinds that are known" if kind == NO_KIND else kind.replace("_", " ")
+    return "no known kind" if kind == NO_KIND else kind.replace("_", " ")
 
 
 def kind_name(said: str) -> str:

@@ -10,6 +10,7 @@ from string import Template
 from markdown_it import MarkdownIt
 
 from flows.experiment.compare import Figure, Figures, finished_places
+from flows.experiment.errors import error_cells
 from flows.experiment.judged import Judged, Subject
 from flows.experiment.plots import names_of, plots
 from flows.experiment.run import Prepared
@@ -110,6 +111,7 @@ def markdown(prepared: Prepared, summary: Summary, pictures: Mapping[str, str]) 
             _on_the_line(by_subject),
         ]
         parts += [f"![{title}]({PLOTS}/{name})" for name, title in pictures.items() if name in names_of(judging)]
+        parts += _wrong(summary, judging)
     parts += ["## Tests", _tests(summary, spec), "## Cost", _costs(summary), "## Runs", _runs(summary)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -155,6 +157,18 @@ def _quality(by_subject: Mapping[str, Figures]) -> str:
 
     rows = [(name, str(f.runs), *(cell(f.of[metric]) for metric in _MAIN)) for name, f in by_subject.items()]
     return _table(("model", "runs", *(_TITLES[name] for name in _MAIN)), rows)
+
+
+def _wrong(summary: Summary, judging: str) -> list[str]:
+    by_subject = summary.figures[judging]
+    best = max(by_subject, key=lambda name: by_subject[name].of["f1_nok"].value or 0.0)
+    said = (
+        f"Where {best} goes wrong, which has the best F1 here (all models: `{FIGURES}`, key `errors`): of coils that "
+        "have something in common, NOK ones that were missed and OK ones that were called NOK, mean of runs, with 95% "
+        "intervals. `looks like` is what the kind model says of the place where a coil deviates most."
+    )
+    titles = ("by", "", "NOK", "missed", "OK", "false alarms")
+    return [said, _table(titles, error_cells(summary.errors[judging][best]))]
 
 
 def _on_the_line(by_subject: Mapping[str, Figures]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from flows.experiment.coils import code_digest
 from flows.experiment.compare import Figures, PairedTest, figures_of, finished_places, paired_tests
+from flows.experiment.errors import Errors, errors_of
 from flows.experiment.judged import Subject, gathered
 from flows.experiment.results import Done
 from flows.experiment.run import Prepared
@@ -44,6 +45,7 @@ class Summary:
     other_code: int  # runs that were trained by other code than this
     about: Mapping[str, str]  # machine, versions, digests, seeds
     figures: Mapping[str, Mapping[str, Figures]]  # judging set -> subject -> figures
+    errors: Errors  # judging set -> subject -> where it goes wrong
     unfinished: tuple[str, ...]  # subjects with some runs missing
     impossible: Mapping[str, str]  # ensembles that cannot be fitted, and why
     tests: tuple[PairedTest, ...]
@@ -85,6 +87,7 @@ def summarise(prepared: Prepared, done: Sequence[Done], *, command: str) -> tupl
         other_code=sum(one.result["id"] != one.run.id for one in done),
         about=_about(prepared, done, command),
         figures=figures,
+        errors=errors_of(prepared, found),
         unfinished=tuple(name for name, subject in found.items() if len(subject.scores) < whole),
         impossible=together.impossible,
         tests=tuple(paired_tests(spec, found, sizes)),

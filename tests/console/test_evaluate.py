@@ -1,6 +1,7 @@
 """Promises of `coilflow evaluate`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +84,50 @@ def test_a_password_is_never_repeated(coilflow: Coilflow, empty_database: str) -
     ran = coilflow("evaluate", f"{source}&password=geheim")
     assert ran.code == 1
     assert "geheim" not in ran.err
+
+
+def errors_by(result: dict[str, Any], by: str) -> dict[str, Any]:
+    return {row["value"]: row for row in result["errors"] if row["by"] == by}
+
+
+def test_errors_are_counted_by_band_length_looks_and_reason(
+    coilflow: Coilflow, place: Path, labelled: list[Given]
+) -> None:
+    (result,) = coilflow("evaluate", write_tables(labelled, place / "line"), "--json").objects
+    bands = errors_by(result, "band, g/m²")
+    assert list(bands) == ["100–120"]
+    assert (bands["100–120"]["missed"]["wrong"], bands["100–120"]["missed"]["coils"]) == (1, 4)
+    assert (bands["100–120"]["false_alarms"]["wrong"], bands["100–120"]["false_alarms"]["coils"]) == (1, 6)
+    assert list(errors_by(result, "length, m")) == ["400–600"]
+    looks = errors_by(result, "looks like")
+    # Coils at 110 g/m² are within their band throughout.
+    assert looks["nowhere out of its band"]["missed"]["wrong"] == 1
+    assert sum(row["missed"]["coils"] for row in looks.values()) == 4
+    assert errors_by(result, "reason")
+    assert not errors_by(result, "defect"), "nobody knows what was done to these coils"
+
+
+def test_errors_of_simulated_coils_are_counted_by_their_true_defects_and_faults(
+    coilflow: Coilflow, place: Path
+) -> None:
+    coilflow("simulate", "--coils", "40", "--seed", "3", "--out", place / "line")
+    (result,) = coilflow("evaluate", place / "line", "--json").objects
+    faults = errors_by(result, "gauge")
+    assert "calibration" in faults
+    assert "nothing" in errors_by(result, "defect")
+    [whole] = errors_by(result, "all").values()
+    assert whole["missed"]["coils"] + whole["false_alarms"]["coils"] == result["n"]
+
+
+def test_errors_of_grey_coils_say_that_band_and_length_are_not_known(coilflow: Coilflow, place: Path) -> None:
+    rows = [grey_row(str(i), label="NOK" if i % 2 else "OK") for i in range(6)]
+    (result,) = coilflow("evaluate", write_grey(place / "coils.parquet", rows), "--json").objects
+    assert list(errors_by(result, "band, g/m²")) == list(errors_by(result, "length, m")) == ["not known"]
+
+
+def test_a_truth_that_is_not_ours_is_an_error(coilflow: Coilflow, place: Path, labelled: list[Given]) -> None:
+    source = write_tables(labelled, place / "line")
+    (source / "truth.csv").write_text("something,else\n1,2\n")
+    ran = coilflow("evaluate", source, "--json")
+    assert (ran.code, ran.out) == (1, "")
+    assert "truth.csv cannot be read" in ran.sentence()

@@ -58,6 +58,23 @@ def test_a_report_holds_every_figure_of_the_results(report: Reported) -> None:
     assert json.loads((report.folder / FIGURES).read_text())["done"] == len(report.of.runs)
 
 
+def test_a_report_says_where_the_best_model_goes_wrong_and_its_data_where_all_do(report: Reported) -> None:
+    told = json.loads((report.folder / FIGURES).read_text())["errors"]
+    assert {judging: set(by_subject) for judging, by_subject in told.items()} == {
+        judging: set(by_subject) for judging, by_subject in report.summary.figures.items()
+    }
+    for judging, by_subject in told.items():
+        for name, rows in by_subject.items():
+            whole, figures = rows[0], report.summary.figures[judging][name]
+            assert whole["by"] == "all"
+            assert whole["missed"]["wrong"] == pytest.approx(figures.confusion["fn"])
+            assert whole["false_alarms"]["wrong"] == pytest.approx(figures.confusion["fp"])
+            bands = [row["missed"] for row in rows if row["by"] == "band, g/m²"]
+            assert sum(band["coils"] for band in bands) == whole["missed"]["coils"], "each coil has one band"
+    assert report.text.count("| by |") == len(told)
+    assert "goes wrong, which has the best F1 here" in report.text
+
+
 def test_a_report_says_how_it_came_about_and_names_no_place_of_this_machine(report: Reported) -> None:
     summary, text, done = report.summary, report.text, report.of
     assert "coilflow experiment tiny.yaml" in text
@@ -90,7 +107,7 @@ def test_an_experiment_that_trains_some_folds_only_is_whole_and_reported_on_its_
 ) -> None:
     found = _reported(prepare(spec_of(train_folds=1), done.folder, PLANT), tmp_path)
     assert (found.summary.planned, found.summary.done) == (2, 2)
-    assert "missing" not in found.text
+    assert "are missing" not in found.text
     assert found.summary.figures["gold"].keys() == set(found.of.spec.subjects())
     assert {test.judging for test in found.summary.tests} == {"gold"}
 
