@@ -27,7 +27,9 @@ OPTIONS: dict[Family, frozenset[str]] = {
 class NetworkOptions(SpecPart):
     """How a network is built; which keys a family has stands in `OPTIONS`."""
 
-    input: Literal["native", "square"] = "native"  # 264 × 18 framed to 288 × 32, or its columns repeated to 264 × 264
+    # 264 × 18 (YOLO: framed to 288 × 32); its columns repeated to 264 × 264; or, of CNNs on scale self, 66 rows in
+    # shares of the coil's range and in steps of the gauge
+    input: Literal["native", "square", "steps"] = "native"
     channels: Literal["matrix", "matrix_and_spread"] = "matrix"
     freeze: Annotated[int, Field(ge=0, le=9)] = 0  # of YOLOv8's ten blocks, from the input on
     weights: str = "none"  # none, ultralytics (downloaded), simulated (ours), or a .pt or .safetensors file

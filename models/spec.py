@@ -92,6 +92,23 @@ class TrainSpec(SpecPart):
         return self
 
     @model_validator(mode="after")
+    def _what_steps_need(self) -> "TrainSpec":
+        if self.network.input != "steps":
+            return self
+        if family_of(self.kind) != "cnn" or self.scale != "self" or self.network.channels != "matrix":
+            raise ValueError(
+                "network.input: steps is for CNNs on scale self that see the matrix alone: set kind: cnn10, "
+                "scale: self and network.channels: matrix"
+            )
+        for key in ("rotation_deg", "noise", "contrast", "offset"):
+            if getattr(self.augment, key):
+                raise ValueError(
+                    f"augment.{key} is {getattr(self.augment, key)}, and hides the gauge's steps that network.input: "
+                    "steps looks for: set it to 0"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _a_bound_that_is_kept(self) -> "TrainSpec":
         rule = self.threshold.rule
         if family_of(self.kind) in _LEARNERS and rule != "false_alarms":

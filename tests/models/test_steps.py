@@ -1,0 +1,96 @@
+"""Promises of the gauge's steps: the scale that grey levels lost is read off the grid that they lie on."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.network_spec import NetworkOptions
+from models.networks import Network, build
+from models.networks.steps import STEPS_A_UNIT, GaugeSteps
+from models.scales import to_self_scale
+from models.spec import TrainSpec
+from schemas.coils import Float32Array
+from schemas.layout import MATRIX_COLUMNS, MATRIX_ROWS
+
+STEPS_SPEC = {
+    "name": "a",
+    "kind": "cnn10",
+    "scale": "self",
+    "network": {"input": "steps"},
+    "data": {"simulate": {"coils": 100, "seed": 1}},
+    "augment": {"noise": 0.0},
+}
+
+
+def coil_of_whole_numbers(*, deepest: int, highest: int, excess_counts: float = 1.0, step: float = 1.0) -> Float32Array:
+    """g/m² beside the band, whole, in plateaus of six rows over a third of the coil; the rest is in band."""
+    rng = np.random.default_rng(deepest)
+    readings = np.zeros((MATRIX_ROWS // 6, MATRIX_COLUMNS))
+    readings[5:20] = rng.integers(-deepest, 1, size=(15, MATRIX_COLUMNS))
+    readings[25:30] = rng.integers(0, highest + 1, size=(5, MATRIX_COLUMNS))
+    readings[10, 3], readings[26, 7] = -deepest, highest
+    readings = np.where(readings > 0, readings * excess_counts, readings) * step
+    coil = np.repeat(readings, 6, axis=0)
+    return to_self_scale(coil[None].astype(np.float32))
+
+
+@pytest.mark.parametrize(("deepest", "highest"), [(5, 6), (12, 3), (30, 20), (60, 10)])
+def test_the_range_of_a_coil_is_found_in_its_grey_levels(deepest: int, highest: int) -> None:
+    spacing, coherence = GaugeSteps().grid(torch.from_numpy(coil_of_whole_numbers(deepest=deepest, highest=highest)))
+    assert 255 / float(spacing) == pytest.approx(deepest + highest, rel=0.05)
+    assert float(coherence) > 0.5
+
+
+def test_a_deficit_in_steps_is_what_the_gauge_read_however_far_the_excess_stretched_the_coil() -> None:
+    seen = [
+        GaugeSteps().eval()(torch.from_numpy(coil_of_whole_numbers(deepest=20, highest=highest))[:, None])
+        for highest in (5, 25)
+    ]
+    for coil in seen:
+        assert float(coil[0, 1].min()) == pytest.approx(-20 / STEPS_A_UNIT, rel=0.05)
+    assert float(seen[0][0, 0].min()) < 1.5 * float(seen[1][0, 0].min()), "as shares they differ"
+
+
+def test_a_plant_that_divides_excess_by_another_number_has_the_same_deficits() -> None:
+    coil = coil_of_whole_numbers(deepest=20, highest=20, excess_counts=0.507)
+    found = GaugeSteps().eval()(torch.from_numpy(coil)[:, None])
+    assert float(found[0, 1].min()) == pytest.approx(-20 / STEPS_A_UNIT, rel=0.05)
+
+
+def test_a_coil_without_a_grid_is_taken_to_have_a_range_of_fifty_steps() -> None:
+    smooth = np.linspace(-1, 1, MATRIX_ROWS)[:, None] * np.linspace(0.7, 1, MATRIX_COLUMNS)
+    coil = torch.from_numpy(to_self_scale(smooth[None].astype(np.float32)))[:, None]
+    shares, steps = GaugeSteps().eval()(coil)[0]
+    torch.testing.assert_close(steps, shares)
+
+
+def test_a_constant_coil_stays_zero() -> None:
+    assert not GaugeSteps().eval()(torch.zeros(2, 1, MATRIX_ROWS, MATRIX_COLUMNS)).any()
+
+
+def test_the_scale_is_unsure_while_training_alone() -> None:
+    coil = torch.from_numpy(coil_of_whole_numbers(deepest=20, highest=10))[:, None]
+    steps = GaugeSteps()
+    torch.manual_seed(0)
+    assert not torch.equal(steps.train()(coil), steps.train()(coil))
+    assert torch.equal(steps.eval()(coil), steps.eval()(coil))
+
+
+def test_the_grid_is_no_weight_that_a_bundle_would_carry() -> None:
+    network: Network = build("cnn10", NetworkOptions(input="steps"))
+    assert not [name for name in network.state_dict() if name.startswith("steps")]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scale": "limits"}, "scale self"),
+        ({"kind": "yolov8n-cls"}, "for CNNs"),
+        ({"augment": {"noise": 0.01}}, "augment.noise is 0.01"),
+        ({"augment": {"noise": 0.0, "contrast": 0.3}}, "augment.contrast is 0.3"),
+    ],
+)
+def test_what_would_hide_the_steps_is_refused(change: dict[str, object], said: str) -> None:
+    TrainSpec.model_validate(STEPS_SPEC)
+    with pytest.raises(ValueError, match=said):
+        TrainSpec.model_validate({**STEPS_SPEC, **change})
