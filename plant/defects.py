@@ -24,6 +24,7 @@ DefectKind = Literal[
 ]
 KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
 _ODDS: FloatArray = np.array([0.26, 0.06, 0.08, 0.28, 0.03, 0.08, 0.03, 0.08, 0.10])
+_SETTLES_M = 20.0  # strip that passes while a knife or a roll moves: some eight seconds
 _BOW: FloatArray = 1.0 - 2.0 * ACROSS**2
 
 
@@ -79,7 +80,7 @@ def _draw(rng: np.random.Generator, plan: PlannedCoil) -> Defect:
 
 def _presence(defect: Defect, along_m: FloatArray) -> FloatArray:
     """How far a defect is developed at each row, [n], 0 outside its place and 1 inside its ramps."""
-    ramp_m = 0.12 * (defect.end_m - defect.start_m)
+    ramp_m = min(0.12 * (defect.end_m - defect.start_m), _SETTLES_M)
     rise = 1.0 if defect.start_m == 0.0 else (along_m - defect.start_m) / ramp_m
     return np.asarray(np.clip(np.minimum(rise, (defect.end_m - along_m) / ramp_m), 0.0, 1.0))
 

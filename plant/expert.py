@@ -1,8 +1,10 @@
 """The plant's expert: a label from the true coating, by a judgement of its own.
 
-Not-OK where a relevant section leaves the band (FACTS: where, how much and for which customer all matter). The head
-is forgiven, edges count less, too much zinc counts less than too little; the judge has noise and lapses. Injected
-defects are not looked at: a mild one passes, and a bad coil without any is not-OK.
+Not-OK where a relevant section leaves the band (FACTS: where, how much and for which customer all matter). On the real
+coils a long thin coating over most of a face separates best, a short or narrow one hardly, and excess not at all
+(docs/results/line_likeness.md). So the longer and wider a section, the less depth makes it relevant; the head is
+forgiven, edges count less, too much zinc hardly counts; the judge has noise and lapses. Injected defects are not looked
+at: a mild one passes, and a bad coil without any is not-OK.
 """
 
 from dataclasses import dataclass
@@ -14,8 +16,15 @@ from plant.settings import CUSTOMERS, ExpertSettings
 from schemas.coils import FloatArray, Truth
 from schemas.layout import SENSORS_PER_FACE
 
-# A section is a window of so many metres by three sensors; the longer it is, the less depth makes it relevant.
-_WINDOWS_M: tuple[tuple[float, float], ...] = ((25.0, 0.62), (80.0, 1.0), (240.0, 1.4))
+# Sections: so many metres, or that share of the coil, by so many sensors side by side; and how much their depth weighs.
+_SECTIONS: tuple[tuple[float, int, float], ...] = (
+    (25.0, 3, 0.35),
+    (80.0, 3, 0.6),
+    (240.0, 3, 0.9),
+    (80.0, 7, 1.0),
+    (240.0, 7, 1.5),
+    (0.5, 7, 1.8),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,14 +52,17 @@ def badness(
     across[[0, -1]] = expert.edge_weight
     across[[1, -2]] = (1.0 + expert.edge_weight) / 2
     seen = relevant * lenience[:, None] * across
-    strips = (seen[..., :-2] + seen[..., 1:-1] + seen[..., 2:]) / 3.0
-    total = np.concatenate([np.zeros((2, 1, strips.shape[2])), np.cumsum(strips, axis=1)], axis=1)
+    along = np.concatenate([np.zeros((2, 1, SENSORS_PER_FACE)), np.cumsum(seen, axis=1)], axis=1)
+    total = np.concatenate([np.zeros((2, along.shape[1], 1)), np.cumsum(along, axis=2)], axis=2)
     rows = along_m.size
     pitch_m = float(along_m[1] - along_m[0])
     worst = 0.0
-    for window_m, weight in _WINDOWS_M:
-        window = min(rows, max(1, round(window_m / pitch_m)))
-        worst = max(worst, weight * float((total[:, window:] - total[:, :-window]).max()) / window)
+    for length, sensors, weight in _SECTIONS:
+        section_m = length * plan.length_m if length < 1.0 else length
+        window = min(rows, max(1, round(section_m / pitch_m)))
+        sums = total[:, window:] - total[:, :-window]
+        deepest = float((sums[..., sensors:] - sums[..., :-sensors]).max()) / (window * sensors)
+        worst = max(worst, weight * deepest)
     return worst
 
 

@@ -80,7 +80,13 @@ def coating_g_m2(state: LineState) -> FloatArray:
 
 
 def _run_coil(seed: int, number: int, planned: PlannedCoil, previous: PlannedCoil, line: LineSettings) -> _Coil:
-    state = run_strip(stream(seed, number, Purpose.STRIP), planned, previous, restlessness=line.restlessness)
+    state = run_strip(
+        stream(seed, number, Purpose.STRIP),
+        planned,
+        previous,
+        restlessness=line.restlessness,
+        disturbances=line.disturbances,
+    )
     rng = stream(seed, number, Purpose.DEFECT)
     defects = draw_defects(rng, planned) if rng.random() < line.defect_share else ()
     for defect in defects:

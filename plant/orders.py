@@ -50,7 +50,7 @@ def plan(seed: int, number: int) -> PlannedCoil:
     # Coils weigh 10-22 t and measure 250-1500 m; thin narrow strip meets the first, thick wide strip the second.
     shortest, longest = max(250.0, 10_000 / kg_per_m), min(1500.0, 22_000 / kg_per_m)
     length_m = float(round(rng.uniform(shortest, longest)))
-    pitch_m = max(3.4, length_m / 264, min(9.3 * rng.lognormal(0.0, 0.45), length_m / 20))
+    pitch_m = max(3.4, length_m / 264, min(10.6 * rng.lognormal(0.0, 0.45), length_m / 20))
     pitch_tiles = int(pitch_m * TILES_PER_M) + 1
     first_tile = int(rng.integers(0, pitch_tiles // 2))
     rows = min(264, int((length_m * TILES_PER_M - first_tile - 1) // pitch_tiles) + 1)
