@@ -17,10 +17,10 @@ from console.web.heat_maps import limits_of, map_figure, map_url
 from console.web.pages import coil_url, own_place, render
 from console.web.places import explained_places, marked_places, place_in_words
 from flows.similar import similar_coils
-from plant.defects import KINDS
 from schemas.audit import Word
 from schemas.coils import CoilKey
 from schemas.explanations import CoilExplanation, SimilarCoils
+from schemas.kinds import NO_KIND
 from store.audit import coil_facts, feedback_on, label_on
 from store.connection import Connection
 from store.deadletters import Wanted, list_dead_letters
@@ -67,6 +67,7 @@ def get_coil_page(
             "beside": coils_beside(connection, key),
             "similar": _similar(connection, request, key) if similar and not blind else None,
         }
+        kinds = [kind for kind in service_of(request).kinds.of(connection).manifest.kinds if kind != NO_KIND]
     length_m = facts.length_m if facts else None
     explanation = _explanation(request, key) if explain and stands and not blind else None
     regions = explained_places(explanation) if isinstance(explanation, CoilExplanation) else ()
@@ -80,7 +81,7 @@ def get_coil_page(
         places=() if blind else (*regions, *marked_places(words, length_m)),
         map_url=lambda plant, coil_id: map_url(CoilKey(plant=plant, coil_id=coil_id)),
         place_in_words=place_in_words,
-        kinds=KINDS,
+        kinds=kinds,
         may_say=Scope.FEEDBACK in caller.scopes,
         own_word=_own_word(words, caller),
         just_said=next((one for one in words if one.event_id == said), None),

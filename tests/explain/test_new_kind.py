@@ -1,6 +1,7 @@
 """A kind of defect that only people know is learnt from what they mark, and then told of coils nobody looked at."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,18 +11,22 @@ import pytest
 
 from console.rest.names import coil_path
 from console.rest.service import Service, running_service
+from console.web.pages import coil_url
+from flows.marked_kinds import MarkedPlaces, Part
+from flows.refit_kinds import refit
 from flows.served import always
 from models.ensemble import Ensemble
-from models.kinds import shipped_kinds
+from models.kind_places import Kinds, KnownPlaces
+from models.kinds import shipped_kinds, shipped_places
 from processors.decode import decode_message
 from scheduler.once import run_once
 from scheduler.registry import registered_jobs
-from schemas.coils import CoilKey
+from schemas.coils import CoilKey, Float32Array
 from schemas.layout import MATRIX_SHAPE
 from schemas.settings import Settings
 from store.connection import Connection
 from store.feedback import record_feedback
-from store.kinds import last_kind_model
+from store.kinds import last_kind_model, store_kind_model
 from tests.explain.drips import Drip, drips
 from tests.explain.linear import linear_ensemble
 from tests.explain.stored import decide
@@ -125,3 +130,61 @@ def test_disputed_words_and_contradicting_kinds_teach_nothing(
     other_kind = [drip.word("dross", operator="ben") for drip in marked[half:]]
     record_feedback(connection, [*words, *disputing, *other_kind])
     assert learn(database) == "nobody has marked the kind and place of a defect yet"
+
+
+def part(features: Float32Array, kind: Kinds) -> Part:
+    return Part(features=features, kind=kind, coils=Counter(kind.tolist()))
+
+
+def marked_as(places: KnownPlaces, kind: Kinds) -> MarkedPlaces:
+    """Simulated places as if people had marked and named them."""
+    learnt = ~places.holdout
+    nothing = part(places.features[:0], kind[:0])
+    return MarkedPlaces(learnt=part(places.features[learnt], kind[learnt]), judged=nothing, digest="0" * 64)
+
+
+def test_words_that_make_the_model_worse_are_not_taken_and_right_ones_are() -> None:
+    base, places = shipped_places()
+    wrong = np.random.default_rng(0).permutation(places.kind)
+    spoilt = refit(base, places, marked_as(places, wrong), shipped_kinds())
+    assert not spoilt.taken
+    assert "not taken: macro F1 -" in spoilt.why
+    right = refit(base, places, marked_as(places, places.kind), shipped_kinds())
+    assert right.taken, right.why
+
+
+def test_a_kind_that_is_hardly_ever_found_is_not_told() -> None:
+    base, places = shipped_places()
+    some = np.random.default_rng(0).choice(np.flatnonzero(~places.holdout), 60, replace=False)
+    kind = np.array(["whim"] * 60)  # given at random: nothing of a place tells it
+    features = places.features[some]
+    marked = MarkedPlaces(learnt=part(features[:40], kind[:40]), judged=part(features[40:], kind[40:]), digest="0" * 64)
+    found = refit(base, places, marked, shipped_kinds())
+    assert found.manifest.kinds == base.kinds
+    assert "whim is found too seldom to be told" in found.why
+
+
+def test_what_was_not_taken_is_not_asked(client: httpx.Client, connection: Connection, marked: list[Drip]) -> None:
+    shipped = shipped_kinds().manifest
+    other = shipped.model_copy(update={"version": "worse"})
+    store_kind_model(connection, other, b"no graph", taken=False, why="not taken: it is worse", made_at=NOON)
+    assert client.get(f"{coil_path(marked[0].key)}/explanation").json()["kinds_version"] == shipped.version
+
+
+def test_a_voice_that_marks_ok_or_no_place_teaches_nothing(
+    connection: Connection, database: str, marked: list[Drip]
+) -> None:
+    placeless = [replace(drip.word("zinc_drip"), from_m=None, to_m=None) for drip in marked[:20]]
+    fine = [replace(drip.word("zinc_drip"), label="OK") for drip in marked[20:]]
+    record_feedback(connection, [*placeless, *fine])
+    assert learn(database) == "nobody has marked the kind and place of a defect yet"
+
+
+def test_the_form_offers_the_kinds_that_are_told(
+    client: httpx.Client, connection: Connection, database: str, marked: list[Drip]
+) -> None:
+    record_feedback(connection, [drip.word("zinc_drip") for drip in marked])
+    learn(database)
+    answer = client.get(coil_url(*marked[0].key))
+    assert '<option value="zinc_drip">' in answer.text
+    assert '<option value="none">' not in answer.text

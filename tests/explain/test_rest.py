@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from console.rest.names import coil_path
+from models.kinds import shipped_kinds
 from schemas.access import Scope
 from schemas.coils import CoilKey
 from store.connection import Connection
@@ -43,6 +44,11 @@ def test_the_explanation_names_face_metres_and_sensors(client: httpx.Client) -> 
     # Row 40 of 60 comes to lie at 40 / 59 of the length, 500.5 m; a window is a twenty-fourth of it.
     assert region["from_m"] == pytest.approx(500.5 * 40 / 59, abs=500.5 / 24)
     assert region["to_m"] == 500.5
+    assert region["kinds"][0]["kind"] in shipped_kinds().manifest.kinds
+    likely = [one["p"] for one in region["kinds"]]
+    assert likely == sorted(likely, reverse=True)
+    assert 0.05 <= min(likely) <= sum(likely) <= 1.001
+    assert said["kinds_version"] == shipped_kinds().manifest.version
     assert "24 g/m² too thin" in region["text"] or "25 g/m² too thin" in region["text"]
     assert said["ensemble_version"] == said["judged_by"] == "l1"
     assert said["base_p_nok"] == pytest.approx(client.get(THIN).json()["verdict"]["p_nok"], abs=1e-5)
