@@ -51,12 +51,14 @@ def test_the_wheel_holds_bundles_sql_contracts_and_type_markers(wheel: Path) -> 
     assert statements <= names
     assert any(name.startswith("schemas/sql/migrations/0001") for name in names)
     assert "models/bundles/reference.json" in names, "drift is told from it"
+    assert {f"models/kind_bundle/{name}" for name in ("manifest.json", "model.onnx", "places.arrow")} <= names
     assert "schemas/published/asyncapi.yaml" in names or "schemas/published/asyncapi.json" in names
     assert "schemas/examples/coil.chunk.json" in names
     rooms = ("schemas", "plant", "models", "store", "processors", "flows", "scheduler", "console")
     assert {f"{room}/py.typed" for room in rooms} <= names
     assert not any(name.startswith(("tests/", "bench/")) for name in names)
-    assert sum(size for name, size in sizes.items() if name.startswith("models/bundles/")) <= BUNDLES_MB * 1e6
+    shipped = ("models/bundles/", "models/kind_bundle/")
+    assert sum(size for name, size in sizes.items() if name.startswith(shipped)) <= BUNDLES_MB * 1e6
 
 
 def test_the_wheel_assesses_coils_where_there_is_no_torch(installed: Path, tmp_path: Path) -> None:
