@@ -19,7 +19,7 @@ OPTIONS: dict[Family, frozenset[str]] = {
     "cnn1d": frozenset({"channels", "dropout"}),
     "vit": frozenset({"input", "channels", "dropout"}),
     "anomaly": frozenset({"components"}),
-    "rule": frozenset(),
+    "rule": frozenset({"input"}),
 }
 """Which keys of `network` each family has."""
 
@@ -27,8 +27,8 @@ OPTIONS: dict[Family, frozenset[str]] = {
 class NetworkOptions(SpecPart):
     """How a network is built; which keys a family has stands in `OPTIONS`."""
 
-    # 264 × 18 (YOLO: framed to 288 × 32); its columns repeated to 264 × 264; or, of CNNs on scale self, 66 rows in
-    # shares of the coil's range and in steps of the gauge
+    # 264 × 18 (YOLO: framed to 288 × 32); its columns repeated to 264 × 264; or, on scale self, in steps of the gauge:
+    # of CNNs 66 rows, in shares of the coil's range too; of a rule its worst sections
     input: Literal["native", "square", "steps"] = "native"
     channels: Literal["matrix", "matrix_and_spread"] = "matrix"
     freeze: Annotated[int, Field(ge=0, le=9)] = 0  # of YOLOv8's ten blocks, from the input on

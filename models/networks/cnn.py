@@ -9,6 +9,7 @@ from models.networks.contract import Network, channels_of
 from models.networks.convolutions import ConvolutionalBody, input_form
 from models.networks.steps import GaugeSteps
 
+_JITTER = 0.15  # of the scale that is read off grey levels, while training
 _ROWS_A_MEAN = 4  # coils of the plant have some sixty rows, stretched to 264
 
 
@@ -22,7 +23,7 @@ class Cnn(Network):
         super().__init__()
         self.channels = channels_of(options)
         self.input_form = input_form(options.input)
-        self.steps = GaugeSteps() if options.input == "steps" else None
+        self.steps = GaugeSteps(jitter=_JITTER) if options.input == "steps" else None
         seen = self.channels + (self.steps is not None)
         self.maps = ConvolutionalBody(
             convolutions, channels=seen, form=options.input, norm=options.norm, pooling=options.pooling

@@ -9,6 +9,7 @@ from models.networks.cnn1d import PilotCnn
 from models.networks.contract import Network
 from models.networks.rule import Rule
 from models.networks.siamese import Siamese
+from models.networks.steps_rule import StepsRule
 from models.networks.vit import VisionTransformer
 from models.networks.yolo import Yolo
 
@@ -38,5 +39,5 @@ _BUILDERS: dict[Family, Callable[[NetworkKind, NetworkOptions], Network]] = {
     "cnn1d": lambda _, options: PilotCnn(options),
     "vit": lambda _, options: VisionTransformer(options),
     "anomaly": lambda _, options: AnomalyDetector(options.components),
-    "rule": lambda *_: Rule(),
+    "rule": lambda _, options: StepsRule() if options.input == "steps" else Rule(),
 }

@@ -18,20 +18,21 @@ _RUN = 4  # equal cells in succession are a reading; others lie between readings
 _CLOSE = 0.85  # of the best coherence: half of a spacing fits as well, so the widest that does is taken
 _FEWEST_CELLS = 50.0
 _LEAST_COHERENCE = 0.3
-_JITTER = 0.15  # of the log of the spacing, while training
 
 
 class GaugeSteps(nn.Module):
     """Coils float32 [N, 1, 264, 18] on scale `self`, and beside them in gauge steps over 50, clipped to [-1, 1].
 
-    A coil in which no grid is seen is taken to have a range of 50 steps. While training the spacing is off by some 15%.
+    A coil in which no grid is seen is taken to have a range of 50 steps. While training the
+    log of the spacing is off by a normal draw of standard deviation `jitter`.
     """
 
     waves: torch.Tensor
     spacings: torch.Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *, jitter: float) -> None:
         super().__init__()
+        self.jitter = jitter
         spacings = torch.exp(torch.linspace(math.log(_NARROWEST), math.log(_WIDEST), _TRIED))
         levels = torch.arange(-_GREY_STEPS, _GREY_STEPS + 1)
         self.register_buffer("spacings", spacings, persistent=False)
@@ -42,8 +43,8 @@ class GaugeSteps(nn.Module):
         with torch.no_grad():
             spacing, coherence = self.grid(coils[:, 0])
             spacing = torch.where(coherence < _LEAST_COHERENCE, _GREY_STEPS / STEPS_A_UNIT, spacing)
-            if self.training:
-                spacing = spacing * torch.exp(_JITTER * torch.randn_like(spacing))
+            if self.training and self.jitter:
+                spacing = spacing * torch.exp(self.jitter * torch.randn_like(spacing))
         in_steps = (coils * (_GREY_STEPS / STEPS_A_UNIT / spacing)[:, None, None, None]).clamp(-1, 1)
         return torch.cat([coils, in_steps], dim=1)
 

@@ -9,6 +9,7 @@ from models.network_spec import family_of
 from models.networks import Network, build
 from models.networks.anomaly import AnomalyDetector
 from models.networks.rule import Rule
+from models.networks.steps_rule import StepsRule
 from models.networks.weights import load_state
 from models.objectives_spec import ClassWeights
 from models.spec import TrainSpec
@@ -83,7 +84,7 @@ def _learn(
     if isinstance(network, AnomalyDetector):
         network.learn(torch.from_numpy(training.coils[~training.is_nok]).to(device))
         return ()
-    if isinstance(network, Rule):
+    if isinstance(network, (Rule, StepsRule)):
         network.learn(training.coils, training.is_nok)
         return ()
     generator = torch.Generator().manual_seed(spec.seed)

@@ -18,6 +18,7 @@ from models.networks import Network, build
 from models.networks.anomaly import AnomalyDetector
 from models.networks.rule import Rule
 from models.networks.siamese import Siamese
+from models.networks.steps_rule import StepsRule
 from tests.models.coils import random_matrix
 
 TEMPERATURE = 1.7
@@ -50,6 +51,7 @@ CASES = (
     case("vit", channels=BOTH),
     case("anomaly", components=16),
     case("rule"),
+    case("rule", input="steps"),
 )
 EXPORTED_TWICE = (CASES[1], CASES[6])  # what the exporter does depends on no kind; the second has buffers of its own
 
@@ -140,6 +142,8 @@ def test_a_linear_head_keeps_its_name_in_the_graph(network: Network, exported: b
 
 
 def test_every_part_of_the_coil_reaches_the_score(network: Network) -> None:
+    if isinstance(network, StepsRule):
+        return  # the worse face alone decides
     coils = (-random_coils(1, network.channels, seed=5).abs() - 0.02).requires_grad_()  # all of it below band
     network(coils).sum().backward()
     assert coils.grad is not None

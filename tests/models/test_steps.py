@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from models.network_spec import NetworkOptions
-from models.networks import Network, build
+from models.networks import build
 from models.networks.steps import STEPS_A_UNIT, GaugeSteps
+from models.networks.steps_rule import StepsRule
 from models.scales import to_self_scale
 from models.spec import TrainSpec
 from schemas.coils import Float32Array
@@ -36,14 +37,16 @@ def coil_of_whole_numbers(*, deepest: int, highest: int, excess_counts: float = 
 
 @pytest.mark.parametrize(("deepest", "highest"), [(5, 6), (12, 3), (30, 20), (60, 10)])
 def test_the_range_of_a_coil_is_found_in_its_grey_levels(deepest: int, highest: int) -> None:
-    spacing, coherence = GaugeSteps().grid(torch.from_numpy(coil_of_whole_numbers(deepest=deepest, highest=highest)))
+    spacing, coherence = GaugeSteps(jitter=0.15).grid(
+        torch.from_numpy(coil_of_whole_numbers(deepest=deepest, highest=highest))
+    )
     assert 255 / float(spacing) == pytest.approx(deepest + highest, rel=0.05)
     assert float(coherence) > 0.5
 
 
 def test_a_deficit_in_steps_is_what_the_gauge_read_however_far_the_excess_stretched_the_coil() -> None:
     seen = [
-        GaugeSteps().eval()(torch.from_numpy(coil_of_whole_numbers(deepest=20, highest=highest))[:, None])
+        GaugeSteps(jitter=0.15).eval()(torch.from_numpy(coil_of_whole_numbers(deepest=20, highest=highest))[:, None])
         for highest in (5, 25)
     ]
     for coil in seen:
@@ -53,31 +56,31 @@ def test_a_deficit_in_steps_is_what_the_gauge_read_however_far_the_excess_stretc
 
 def test_a_plant_that_divides_excess_by_another_number_has_the_same_deficits() -> None:
     coil = coil_of_whole_numbers(deepest=20, highest=20, excess_counts=0.507)
-    found = GaugeSteps().eval()(torch.from_numpy(coil)[:, None])
+    found = GaugeSteps(jitter=0.15).eval()(torch.from_numpy(coil)[:, None])
     assert float(found[0, 1].min()) == pytest.approx(-20 / STEPS_A_UNIT, rel=0.05)
 
 
 def test_a_coil_without_a_grid_is_taken_to_have_a_range_of_fifty_steps() -> None:
     smooth = np.linspace(-1, 1, MATRIX_ROWS)[:, None] * np.linspace(0.7, 1, MATRIX_COLUMNS)
     coil = torch.from_numpy(to_self_scale(smooth[None].astype(np.float32)))[:, None]
-    shares, steps = GaugeSteps().eval()(coil)[0]
+    shares, steps = GaugeSteps(jitter=0.15).eval()(coil)[0]
     torch.testing.assert_close(steps, shares)
 
 
 def test_a_constant_coil_stays_zero() -> None:
-    assert not GaugeSteps().eval()(torch.zeros(2, 1, MATRIX_ROWS, MATRIX_COLUMNS)).any()
+    assert not GaugeSteps(jitter=0.15).eval()(torch.zeros(2, 1, MATRIX_ROWS, MATRIX_COLUMNS)).any()
 
 
 def test_the_scale_is_unsure_while_training_alone() -> None:
     coil = torch.from_numpy(coil_of_whole_numbers(deepest=20, highest=10))[:, None]
-    steps = GaugeSteps()
+    steps = GaugeSteps(jitter=0.15)
     torch.manual_seed(0)
     assert not torch.equal(steps.train()(coil), steps.train()(coil))
     assert torch.equal(steps.eval()(coil), steps.eval()(coil))
 
 
 def test_the_grid_is_no_weight_that_a_bundle_would_carry() -> None:
-    network: Network = build("cnn10", NetworkOptions(input="steps"))
+    network = build("cnn10", NetworkOptions(input="steps"))
     assert not [name for name in network.state_dict() if name.startswith("steps")]
 
 
@@ -85,7 +88,7 @@ def test_the_grid_is_no_weight_that_a_bundle_would_carry() -> None:
     ("change", "said"),
     [
         ({"scale": "limits"}, "scale self"),
-        ({"kind": "yolov8n-cls"}, "for CNNs"),
+        ({"kind": "yolov8n-cls"}, "for CNNs and rules"),
         ({"augment": {"noise": 0.01}}, "augment.noise is 0.01"),
         ({"augment": {"noise": 0.0, "contrast": 0.3}}, "augment.contrast is 0.3"),
     ],
@@ -94,3 +97,40 @@ def test_what_would_hide_the_steps_is_refused(change: dict[str, object], said: s
     TrainSpec.model_validate(STEPS_SPEC)
     with pytest.raises(ValueError, match=said):
         TrainSpec.model_validate({**STEPS_SPEC, **change})
+
+
+@pytest.mark.parametrize(("sensors", "depth"), [(9, 12), (7, 12), (2, 0)])
+def test_a_rule_in_steps_reads_how_deep_the_worst_long_section_is_of_most_sensors(sensors: int, depth: int) -> None:
+    readings = np.zeros((1, MATRIX_ROWS, MATRIX_COLUMNS), dtype=np.float32)
+    readings[:, 30:230, 9 : 9 + sensors] = -12
+    readings[:, 30:54, 0] = -np.repeat(np.arange(1, 7, dtype=np.float32), 4)  # a grid of single steps
+    network = build("rule", NetworkOptions(input="steps")).eval()
+    found = float(network.features(torch.from_numpy(to_self_scale(readings))[:, None]).detach())
+    assert found == pytest.approx(np.log1p(depth), abs=0.05)
+
+
+def test_a_rule_in_steps_learns_where_the_experts_draw_the_line() -> None:
+    depths = np.repeat([2, 4, 8, 20, 30, 40], 5)
+    coils = np.concatenate([_face_below(int(depth), highest=6 + place) for place, depth in enumerate(depths)])
+    network = build("rule", NetworkOptions(input="steps"))
+    assert isinstance(network, StepsRule)
+    network.learn(coils[:, None], depths >= 15)
+    with torch.inference_mode():
+        called = (network.eval()(torch.from_numpy(coils[:, None])) > 0).numpy()
+    np.testing.assert_array_equal(called, depths >= 15)
+
+
+def test_a_rule_in_steps_without_nok_coils_keeps_its_border_by_hand() -> None:
+    network = build("rule", NetworkOptions(input="steps"))
+    assert isinstance(network, StepsRule)
+    before = network.head.weight.clone(), network.head.bias.clone()
+    network.learn(_face_below(20, highest=5)[:, None], np.array([False]))
+    assert torch.equal(network.head.weight, before[0])
+    assert torch.equal(network.head.bias, before[1])
+
+
+def _face_below(depth: int, *, highest: int) -> Float32Array:
+    readings = np.zeros((1, MATRIX_ROWS, MATRIX_COLUMNS), dtype=np.float32)
+    readings[:, 40:200, :9] = -np.repeat(np.linspace(1, depth, 20).round(), 8)[:, None]
+    readings[:, 220:240, 9:] = highest
+    return to_self_scale(readings)
