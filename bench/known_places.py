@@ -48,7 +48,7 @@ def known_coils(
     for block in simulate(coils, seed=seed, line=line):
         batch = normalize(assemble(block.rows, block.headers).coils, ensemble.limits).batch
         if scale == "self":
-            batch = _as_grey(batch)
+            batch = as_grey(batch)
         scores = ensemble.score(batch)
         truth_of = {header.key: truth for header, truth in zip(block.headers, block.truth, strict=True)}
         length_of = {header.key: header.order.length_m for header in block.headers}
@@ -108,7 +108,8 @@ def _labels(line: LineSettings, *, coils: int, seed: int) -> dict[str, Truth | N
     return {header.key.coil_id: header.label for block in blocks for header in block.headers}
 
 
-def _as_grey(batch: pa.RecordBatch) -> pa.RecordBatch:
+def as_grey(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same coils without what only readings tell."""
     matrix = to_self_scale(tensor_values(batch))
     return matrix_batch(
         keys=keys_of(batch),

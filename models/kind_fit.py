@@ -17,7 +17,6 @@ from schemas.coils import FloatArray
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn")  # that a model depends on
 
 _STRENGTH = 0.1  # inverse of the penalty
-_RARE = 0.3  # power of how much rarer a kind is than the mean: 0 all places count alike, 1 all kinds
 _ROUNDS = 1000
 _OPSET, _IR_VERSION = 17, 8
 
@@ -33,14 +32,12 @@ def fit_kinds(places: KnownPlaces, kinds: Sequence[str]) -> bytes:
     """
     taken = ~places.holdout & np.isin(places.kind, list(kinds))
     standard, kind = places.standard[taken], places.kind[taken]
-    names, index, counts = np.unique(kind, return_inverse=True, return_counts=True)
-    weight = (counts.mean() / counts[index]) ** _RARE
     model = LogisticRegression(C=_STRENGTH, max_iter=_ROUNDS)
     # One thread: sums come in one order, and whatever else the machine does is left alone.
     with threadpool_limits(1), catch_warnings():
         simplefilter("error", ConvergenceWarning)
-        model.fit(standard, kind, sample_weight=weight)
-    order = [list(names).index(one) for one in kinds]
+        model.fit(standard, kind)
+    order = [model.classes_.tolist().index(one) for one in kinds]
     return _graph(places.coding, model.coef_[order], model.intercept_[order])
 
 
