@@ -18,7 +18,7 @@ from schemas.errors import SourceError, SpecError
 from schemas.mapping import OUR_NAMES, PlantMapping
 from schemas.settings import ToleranceProfile
 
-_NO_NOK_NEEDED = frozenset({"anomaly", "rule"})  # a rule that has seen none keeps its weights by hand
+_NO_NOK_NEEDED = frozenset({"anomaly", "rule", "rule-in-steps"})  # a rule that has seen none keeps its weights by hand
 _DEFAULT_PROFILES = {"default": ToleranceProfile()}
 
 

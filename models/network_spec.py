@@ -9,7 +9,8 @@ from models.spec_part import SpecPart
 YoloKind = Literal["yolov8n-cls", "yolov8s-cls", "yolov8m-cls", "yolov8l-cls", "yolov8x-cls"]
 CnnKind = Literal["cnn3", "cnn4", "cnn5", "cnn6", "cnn7", "cnn8", "cnn9", "cnn10"]
 SiameseKind = Literal["siamese3", "siamese4", "siamese5", "siamese6", "siamese7", "siamese8", "siamese9", "siamese10"]
-NetworkKind = Literal[YoloKind, CnnKind, SiameseKind, "cnn1d", "vit", "anomaly", "rule"]
+RuleKind = Literal["rule", "rule-in-steps"]  # of what leaves the band; of grey levels in steps of the gauge
+NetworkKind = Literal[YoloKind, CnnKind, SiameseKind, "cnn1d", "vit", "anomaly", RuleKind]
 Family = Literal["yolo", "cnn", "siamese", "cnn1d", "vit", "anomaly", "rule"]
 
 OPTIONS: dict[Family, frozenset[str]] = {
@@ -19,7 +20,7 @@ OPTIONS: dict[Family, frozenset[str]] = {
     "cnn1d": frozenset({"channels", "dropout"}),
     "vit": frozenset({"input", "channels", "dropout"}),
     "anomaly": frozenset({"components"}),
-    "rule": frozenset({"input"}),
+    "rule": frozenset(),
 }
 """Which keys of `network` each family has."""
 
@@ -27,9 +28,7 @@ OPTIONS: dict[Family, frozenset[str]] = {
 class NetworkOptions(SpecPart):
     """How a network is built; which keys a family has stands in `OPTIONS`."""
 
-    # 264 × 18 (YOLO: framed to 288 × 32); its columns repeated to 264 × 264; or, on scale self, in steps of the gauge:
-    # of CNNs 66 rows, in shares of the coil's range too; of a rule its worst sections
-    input: Literal["native", "square", "steps"] = "native"
+    input: Literal["native", "square"] = "native"  # 264 × 18 framed to 288 × 32, or its columns repeated to 264 × 264
     channels: Literal["matrix", "matrix_and_spread"] = "matrix"
     freeze: Annotated[int, Field(ge=0, le=9)] = 0  # of YOLOv8's ten blocks, from the input on
     weights: str = "none"  # none, ultralytics (downloaded), simulated (ours), or a .pt or .safetensors file
@@ -42,7 +41,7 @@ class NetworkOptions(SpecPart):
 
 def family_of(kind: NetworkKind) -> Family:
     """The family of networks that a kind belongs to."""
-    for family, kinds in (("yolo", YoloKind), ("cnn", CnnKind), ("siamese", SiameseKind)):
+    for family, kinds in (("yolo", YoloKind), ("cnn", CnnKind), ("siamese", SiameseKind), ("rule", RuleKind)):
         if kind in get_args(kinds):
             return family  # type: ignore[return-value]
     return kind  # type: ignore[return-value]

@@ -82,37 +82,18 @@ class TrainSpec(SpecPart):
 
     @model_validator(mode="after")
     def _what_a_network_needs(self) -> "TrainSpec":
-        if self.kind == "rule" and self.scale == "self" and self.network.input != "steps":
+        if self.kind == "rule" and self.scale == "self":
             raise ValueError(
-                "scale self means nothing to a rule that counts what leaves the band: set scale: limits, or "
-                "network.input: steps"
+                "scale self means nothing to rule, which counts what leaves the band: set scale: limits or kind: "
+                "rule-in-steps"
             )
-        if self.kind == "rule" and self.network.input == "square":
-            raise ValueError("network.input: square means nothing to rule, which takes numbers of a coil: leave it out")
+        if self.kind == "rule-in-steps" and self.scale == "limits":
+            raise ValueError("rule-in-steps reads a scale off grey levels, which scale limits knows: set scale: self")
         if self.network.freeze and self.network.weights == "none" and self.parent is None:
             raise ValueError(
                 f"network.freeze is {self.network.freeze}, and blocks with random weights are nothing to keep: "
                 "name network.weights or parent, or set freeze: 0"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _what_steps_need(self) -> "TrainSpec":
-        if self.network.input != "steps":
-            return self
-        if family_of(self.kind) not in ("cnn", "rule") or self.scale != "self" or self.network.channels != "matrix":
-            raise ValueError(
-                "network.input: steps is for CNNs and rules on scale self that see the matrix alone: set kind: rule "
-                "or cnn10, scale: self and network.channels: matrix"
-            )
-        if self.kind == "rule":
-            return self  # learns from coils as they are
-        for key in ("rotation_deg", "noise", "contrast", "offset"):
-            if getattr(self.augment, key):
-                raise ValueError(
-                    f"augment.{key} is {getattr(self.augment, key)}, and hides the gauge's steps that network.input: "
-                    "steps looks for: set it to 0"
-                )
         return self
 
     @model_validator(mode="after")

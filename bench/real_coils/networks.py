@@ -22,6 +22,7 @@ from schemas.coils import Float32Array, FloatArray
 Target = Literal["hard", "soft", "badness"]
 AUGMENT = Augmentation(mirror=0.5, noise=0.01, shift_rows=16, contrast=0.3, offset=0.03)  # of models/specs/4-*
 _AUGMENT_STEPS = Augmentation(mirror=0.5, noise=0.0, shift_rows=16)  # what keeps the grid of grey levels
+_JITTER = 0.15
 _BATCH = 64
 _VALIDATION_SHARE = 0.15
 _ROWS_A_MEAN = 4  # real coils have some sixty rows
@@ -40,27 +41,37 @@ class Recipe:
 
 
 class ShortCnn(Cnn):
-    """The CNN of ten convolutions on 66 rows, means of four: of shares of the range, or of steps of the gauge."""
+    """The CNN of ten convolutions on 66 rows, means of four: of shares of the range, of steps of the gauge, or of both.
 
-    def __init__(self, *, in_steps: bool) -> None:
+    While training, the scale that is read off the grey levels is off by some 15%.
+    """
+
+    def __init__(self, form: Literal["shares", "steps", "both"]) -> None:
         super().__init__(10, NetworkOptions())
-        self.of_steps = GaugeSteps(jitter=0.15) if in_steps else None
+        self.form = form
+        self.of_steps = GaugeSteps()
         pools = iter(((2, 1), (1, 2), (2, 1), (2, 2)))
         layers = [nn.AvgPool2d(next(pools)) if isinstance(m, nn.AvgPool2d) else m for m in self.maps.layers]
+        if form == "both":
+            layers[0] = nn.Conv2d(2, 8, 3, padding=1, bias=False)
         self.maps.layers = nn.Sequential(*layers)
 
     def features(self, coils: torch.Tensor) -> torch.Tensor:
         """As those of the CNN, float32 [N, 128]."""
-        seen = coils if self.of_steps is None else self.of_steps(coils)[:, 1:]
-        return super().features(avg_pool2d(seen, (_ROWS_A_MEAN, 1)))
+        if self.form != "shares":
+            steps = self.of_steps(coils)
+            if self.training:
+                steps = steps * torch.exp(_JITTER * torch.randn(len(steps), 1, 1, 1))
+            coils = torch.cat([coils, steps], dim=1) if self.form == "both" else steps
+        return super().features(avg_pool2d(coils, (_ROWS_A_MEAN, 1)))
 
 
 def new_network(kind: str) -> Network:
     """A network with random weights from torch's global generator."""
-    if kind == "both10":
-        return build("cnn10", NetworkOptions(input="steps"))
-    if kind in ("short10", "short10-g"):
-        return ShortCnn(in_steps=kind == "short10-g")
+    forms: dict[str, Literal["shares", "steps", "both"]]
+    forms = {"short10": "shares", "short10-g": "steps", "both10": "both"}
+    if kind in forms:
+        return ShortCnn(forms[kind])
     return build(kind, NetworkOptions(dropout=0.4) if kind == "cnn1d" else NetworkOptions())  # type: ignore[arg-type]
 
 

@@ -93,7 +93,7 @@ def windows(matrix: Float32Array) -> FloatArray:
 def in_steps(matrix: Float32Array) -> Float32Array:
     """Coils on scale `self` in gauge steps over 50."""
     with torch.inference_mode():
-        coils: Float32Array = GaugeSteps(jitter=0.0).eval()(torch.from_numpy(matrix[:, None]))[:, 1].numpy()
+        coils: Float32Array = GaugeSteps()(torch.from_numpy(matrix[:, None]))[:, 0].numpy()
     return coils
 
 

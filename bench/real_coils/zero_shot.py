@@ -17,7 +17,7 @@ from bench.real_coils.coils import RealCoils, SimulatedCoils
 from bench.real_coils.networks import Recipe, learn, new_network, said_of, validation_of
 from bench.real_coils.statistics import windows, windows_in_steps
 from bench.real_coils.views import ALL, SETS, seen
-from models.network_spec import NetworkOptions
+from models.network_spec import NetworkKind, NetworkOptions
 from models.networks import Network, build
 from models.networks.steps_rule import StepsRule
 from schemas.coils import Float32Array, FloatArray
@@ -36,7 +36,7 @@ RECIPES: Mapping[str, Recipe] = {
     "yolov8n-soft": Recipe(kind="yolov8n-cls", target="soft", coils=FEW, seeds=_SEEDS[:2], learning_rate=1e-3),
 }
 ON_WINDOWS = ("windows-lr", "windows-g-lr")
-RULE = "rule-in-steps"
+RULE: NetworkKind = "rule-in-steps"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +97,7 @@ def _with_name(log: Callable[[str], None], name: str, line: str) -> None:
 
 def _by_rule(real: RealCoils, coils: SimulatedCoils) -> Said:
     training, _ = validation_of(FEW)
-    network = build("rule", NetworkOptions(input="steps")).eval()
+    network = build(RULE, NetworkOptions()).eval()
     if not isinstance(network, StepsRule):
         raise TypeError("the rule in steps is another network")
     network.learn(coils.matrix[training][:, None], coils.is_nok[training])

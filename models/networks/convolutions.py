@@ -10,9 +10,8 @@ from models.networks.inputs import squared
 _CHANNELS = (8, 16, 32, 48, 64)  # of five stages, of two convolutions each where there are ten
 _NATIVE_POOLS = ((2, 1), (2, 2), (2, 1), (2, 2))  # between stages: 264 × 18 comes down to 16 × 4
 _SQUARE_POOLS = ((2, 2),) * 4
-_SHORT_POOLS = ((2, 1), (1, 2), (2, 1), (2, 2))  # 66 × 18 comes down to 8 × 4
 
-Input = Literal["native", "square", "steps"]
+Input = Literal["native", "square"]
 Norm = Literal["batch", "layer"]
 Pooling = Literal["average", "max"]
 
@@ -30,7 +29,7 @@ class ConvolutionalBody(nn.Module):
     def __init__(self, convolutions: int, *, channels: int, form: Input, norm: Norm, pooling: Pooling) -> None:
         super().__init__()
         stages = min(convolutions, len(_CHANNELS))
-        pools = {"native": _NATIVE_POOLS, "square": _SQUARE_POOLS, "steps": _SHORT_POOLS}[form]
+        pools = _SQUARE_POOLS if form == "square" else _NATIVE_POOLS
         pool = nn.MaxPool2d if pooling == "max" else nn.AvgPool2d
         layers: list[nn.Module] = []
         before = channels
@@ -51,7 +50,7 @@ class ConvolutionalBody(nn.Module):
 
 def input_form(form: Input) -> str:
     """What a manifest calls the form that a convolutional body sees."""
-    return {"native": "native_264x18", "square": "square_264x264", "steps": "steps_2x66x18"}[form]
+    return "square_264x264" if form == "square" else "native_264x18"
 
 
 def _convolution(before: int, after: int, norm: Norm) -> list[nn.Module]:

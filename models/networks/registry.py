@@ -39,5 +39,5 @@ _BUILDERS: dict[Family, Callable[[NetworkKind, NetworkOptions], Network]] = {
     "cnn1d": lambda _, options: PilotCnn(options),
     "vit": lambda _, options: VisionTransformer(options),
     "anomaly": lambda _, options: AnomalyDetector(options.components),
-    "rule": lambda _, options: StepsRule() if options.input == "steps" else Rule(),
+    "rule": lambda kind, _: StepsRule() if kind == "rule-in-steps" else Rule(),
 }

@@ -21,32 +21,27 @@ _LEAST_COHERENCE = 0.3
 
 
 class GaugeSteps(nn.Module):
-    """Coils float32 [N, 1, 264, 18] on scale `self`, and beside them in gauge steps over 50, clipped to [-1, 1].
+    """Coils float32 [N, 1, 264, 18] on scale `self` to gauge steps over 50, clipped to [-1, 1].
 
-    A coil in which no grid is seen is taken to have a range of 50 steps. While training the
-    log of the spacing is off by a normal draw of standard deviation `jitter`.
+    A coil in which no grid is seen is taken to have a range of 50 steps.
     """
 
     waves: torch.Tensor
     spacings: torch.Tensor
 
-    def __init__(self, *, jitter: float) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.jitter = jitter
         spacings = torch.exp(torch.linspace(math.log(_NARROWEST), math.log(_WIDEST), _TRIED))
         levels = torch.arange(-_GREY_STEPS, _GREY_STEPS + 1)
         self.register_buffer("spacings", spacings, persistent=False)
         self.register_buffer("waves", torch.cos(2 * math.pi * levels[:, None] / spacings[None, :]), persistent=False)
 
     def forward(self, coils: torch.Tensor) -> torch.Tensor:
-        """Coils as they are and in steps, float32 [N, 2, 264, 18]."""
+        """Coils in steps, float32 [N, 1, 264, 18]."""
         with torch.no_grad():
             spacing, coherence = self.grid(coils[:, 0])
             spacing = torch.where(coherence < _LEAST_COHERENCE, _GREY_STEPS / STEPS_A_UNIT, spacing)
-            if self.training and self.jitter:
-                spacing = spacing * torch.exp(self.jitter * torch.randn_like(spacing))
-        in_steps = (coils * (_GREY_STEPS / STEPS_A_UNIT / spacing)[:, None, None, None]).clamp(-1, 1)
-        return torch.cat([coils, in_steps], dim=1)
+        return (coils * (_GREY_STEPS / STEPS_A_UNIT / spacing)[:, None, None, None]).clamp(-1, 1)
 
     def grid(self, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Spacing of the grid in grey levels and its coherence up to 1, float32 [N] each, of coils [N, 264, 18].

@@ -34,13 +34,13 @@ class StepsRule(Network):
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps = GaugeSteps(jitter=0.0)
+        self.steps = GaugeSteps()
         self.head = nn.Linear(1, 1)
         self._by_hand()
 
     def features(self, coils: torch.Tensor) -> torch.Tensor:
         """The number, float32 [N, 1]."""
-        in_steps = STEPS_A_UNIT * self.steps(coils)[:, 1]
+        in_steps = STEPS_A_UNIT * self.steps(coils)[:, 0]
         faces = in_steps.reshape(-1, MATRIX_ROWS, len(FACES), SENSORS_PER_FACE).sort(dim=3).values
         depths = []
         for sensor in _SENSORS:

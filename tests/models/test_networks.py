@@ -45,15 +45,14 @@ CASES = (
     case("yolov8n-cls", freeze=5, channels=BOTH),
     case("cnn10"),
     case("cnn3", input="square", norm="layer", pooling="max"),
-    case("cnn10", input="steps"),
     case("cnn1d", channels=BOTH),
     case("siamese3", references=1, channels=BOTH, norm="layer", pooling="max"),
     case("vit", channels=BOTH),
     case("anomaly", components=16),
     case("rule"),
-    case("rule", input="steps"),
+    case("rule-in-steps"),
 )
-EXPORTED_TWICE = (CASES[1], CASES[6])  # what the exporter does depends on no kind; the second has buffers of its own
+EXPORTED_TWICE = (CASES[1], CASES[5])  # what the exporter does depends on no kind; the second has buffers of its own
 
 
 def random_coils(n: int, channels: int, seed: int = 0) -> torch.Tensor:
@@ -195,7 +194,7 @@ def test_a_large_network_or_form_scores_a_coil(large: Case) -> None:
         ("cnn5", {}, "native_264x18"),
         ("siamese5", {"input": "square"}, "square_264x264"),
         ("vit", {}, "native_264x18"),
-        ("cnn10", {"input": "steps"}, "steps_2x66x18"),
+        ("rule-in-steps", {}, "worst_sections_in_steps"),
     ],
 )
 def test_it_says_in_which_form_it_sees_a_coil(kind: NetworkKind, options: dict[str, str], said: str) -> None:
