@@ -60,7 +60,7 @@ from schemas.coils import FloatArray, IntArray
 
 SEED = 11  # of the simulated coils
 SHIPPED = "shipped"
-_BACKBONES = ("short-soft", "both-soft")  # whose features and weights real coils teach further
+_BACKBONES = ("short-soft",)  # whose features and weights real coils teach further
 _SEEDS_TUNED = 2  # of each, where layers are trained again for each fold
 _SLOW_REPEATS = 3  # of the folds, for these
 

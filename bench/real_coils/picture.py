@@ -35,6 +35,6 @@ def draw(real: RealCoils, odds: FloatArray, out: Path) -> None:
         "many;\nlog-odds of NOK by the mean of all that learnt from simulated coils alone",
         fontsize=11,
     )
-    figure.tight_layout(rect=(0, 0, 1, 0.93))
+    figure.tight_layout(rect=(0, 0, 1, 0.97))
     figure.savefig(out, dpi=70)
     plt.close(figure)
