@@ -10,7 +10,7 @@ from plant.settings import LineSettings
 from schemas.matrices import Scale
 
 LEAST = 0.8  # of coils
-COILS = 120  # of which about a quarter are NOK for expert and ensemble
+COILS = 300  # of which about an eighth are NOK for expert and ensemble
 
 
 @pytest.fixture(scope="module")
