@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from console.rest.access import Reads
@@ -123,7 +122,7 @@ def get_verdict(request: Request, key: NamedCoil, _: Reads) -> Response:
     if is_known(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     data = verdict_data(stands.verdict, decided_at=stands.decided_at)
-    return JSONResponse(data.model_dump(mode="json"), headers=headers)
+    return Response(data.model_dump_json(), media_type="application/json", headers=headers)
 
 
 def standing(connection: Connection, key: CoilKey) -> StoredVerdict:
