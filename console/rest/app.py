@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
 from console.metrics import measured, routed
@@ -27,7 +27,7 @@ from console.rest import (
 )
 from console.rest.guards import bounded, known_names_only, own_pages_only, secured
 from console.rest.names import keep_slashes
-from console.rest.openapi import describe, name_methods
+from console.rest.openapi import describe, known_parameters_only, name_methods
 from console.rest.problems import add_problems
 from console.rest.rates import Rates
 from console.rest.service import Service
@@ -81,10 +81,10 @@ def create_app(service: Service) -> FastAPI:
         schedule,
         deadletters,
         audits,
-        health,
-        docs,
     ):
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(known_parameters_only)])
+    app.include_router(health.router)
+    app.include_router(docs.router)
     add_sign_in(app)
     add_site(app)
     return app

@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 from http import HTTPStatus
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from fastapi import APIRouter, Request
@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from console.rest.access import SendsEvents
+from console.rest.names import coil_path
 from console.rest.problems import ProblemError, problem
 from console.rest.service import Service, service_of
 from flows.intake import Fate, Message, Refused, read_event, split_batch, take_in, words_of
@@ -128,11 +129,6 @@ def _key(fate: Fate) -> CoilKey | None:
 
 def _coil_path(fate: Fate) -> str | None:
     return None if isinstance(fate.item, Refused) else coil_path(fate.item.key)
-
-
-def coil_path(key: CoilKey) -> str:
-    """Where to look for a coil."""
-    return f"/api/v1/coils/{quote(key.plant, safe='')}/{quote(key.coil_id, safe='')}"
 
 
 def _told(fate: Fate) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """`/api/v1/coils/{plant}/{coil_id}/feedback`: what people say of a coil, and what became of it."""
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -15,12 +16,14 @@ from console.rest.problems import ProblemError
 from console.rest.service import Service, service_of
 from console.rest.times import Moment
 from flows.feedback import Stored, say
+from flows.tracing import trace_feedback
 from schemas.audit import CoilLabel, Word
 from schemas.coils import CoilKey, Truth
 from schemas.events import Name, Said, Text
 from schemas.layout import Face
 from store.audit import feedback_on, label_on
 from store.connection import Connection
+from store.feedback import Feedback
 from store.inbox import coil_state
 from store.orphans import is_known_coil
 from store.pool import borrowed
@@ -141,13 +144,19 @@ def said(
         **more,
     }
 
+    words, began_ns = list[Feedback](), time.time_ns()
+
     def act(connection: Connection) -> Done:
         first(connection)
         stored = say(connection, data, source=SOURCE, now=datetime.now(UTC))
+        words.append(stored.feedback)
         place = f"{coil_path(key)}/feedback"
         return Done(body=_answer(connection, stored), status=HTTPStatus.CREATED, location=place)
 
-    return once(service.pool, asked, caller, act)
+    answer = once(service.pool, asked, caller, act)
+    if service.tracing is not None:
+        trace_feedback(service.tracing, words, joined_ns=(began_ns, time.time_ns()))
+    return answer
 
 
 def voice_of(caller: Caller, named: str | None) -> str:

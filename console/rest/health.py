@@ -44,6 +44,7 @@ class Ready(BaseModel):
     checks: Checks
 
 
+@router.head("/healthz", include_in_schema=False)  # load balancers like to ask so
 @router.get("/healthz", summary="Whether the process works", responses={500: {"description": "start it again"}})
 def healthz(request: Request) -> Healthy:
     """Whether this process works; where it does not, a restart helps."""
@@ -55,6 +56,7 @@ def healthz(request: Request) -> Healthy:
     return Healthy()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     response_model=Ready,

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from console.rest.problems import MEDIA_TYPE, problem
+from console.rest.problems import MEDIA_TYPE, ProblemError, problem
 
 _PROBLEM = {
     "title": "Problem",
@@ -52,6 +52,22 @@ def name_methods(app: FastAPI) -> None:
         allow = ", ".join(methods) or (error.headers or {}).get("Allow", "")
         remedy = f"use {allow}; see /docs"
         return problem(error.status_code, f"{request.method} is not for this", remedy=remedy, headers={"Allow": allow})
+
+
+def known_parameters_only(request: Request) -> None:
+    """Refuse a parameter that the document does not have, or one given twice: a filter is not left out in silence.
+
+    Raises:
+        ProblemError: 422.
+    """
+    operation = describe(request.app)["paths"][request.scope["route"].path][request.method.lower()]
+    known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in known or given.count(name) > 1:
+            what = f"there is no parameter {name}" if name not in known else f"{name} is given more than once"
+            remedy = f"there are {', '.join(known)}" if known else "give none"
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, what, remedy=remedy)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`/coils/{plant}/{coil_id}`: one coil, all that was made of it, and what people say of it."""
 
+import time
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
@@ -17,6 +18,7 @@ from console.web.heat_maps import limits_of, map_figure, map_url
 from console.web.pages import coil_url, own_place, render
 from console.web.places import explained_places, marked_places, place_in_words
 from flows.similar import similar_coils
+from flows.tracing import trace_feedback
 from plant.defects import KINDS
 from schemas.audit import Word
 from schemas.coils import CoilKey
@@ -96,8 +98,11 @@ def post_feedback(
     place: Annotated[str, Query(alias="next")] = "",
 ) -> RedirectResponse:
     """What a person says of the coil by a click; back to the coil, or on to the page that the form names."""
-    with borrowed(service_of(request).pool) as connection:
+    service, began_ns = service_of(request), time.time_ns()
+    with borrowed(service.pool) as connection:
         stored = say_by_form(connection, key, given, caller)
+    if service.tracing is not None:
+        trace_feedback(service.tracing, [stored.feedback], joined_ns=(began_ns, time.time_ns()))
     said = {"said": stored.feedback.event_id}
     if not place:
         return RedirectResponse(f"{coil_url(*key)}?{urlencode(said)}#said", status_code=HTTPStatus.SEE_OTHER)

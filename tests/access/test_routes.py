@@ -24,6 +24,8 @@ OPEN = None
 TABLE: dict[str, Scope | None] = {
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
+    "HEAD /healthz": OPEN,
+    "HEAD /readyz": OPEN,
     "GET /metrics": OPEN,
     "GET /static/{digest}/{name}": OPEN,
     "GET /sign-in": OPEN,
@@ -103,7 +105,7 @@ def test_the_table_names_every_route_and_no_other() -> None:
 
 
 def test_nothing_that_changes_a_coil_a_model_or_a_job_is_open() -> None:
-    assert {route for route, needed in TABLE.items() if needed is OPEN and not route.startswith("GET")} == {
+    assert {route for route, needed in TABLE.items() if needed is OPEN and not route.startswith(("GET", "HEAD"))} == {
         "POST /sign-in",
         "POST /theme",
     }

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 import flows.otlp
+from console.rest.names import coil_path
 from console.rest.service import running_service
 from flows.inbox import judge_due
 from flows.intake import Message, read_event, take_in
@@ -277,9 +278,13 @@ def test_a_coil_and_a_word_that_come_to_the_console_by_http_are_one_trace(databa
         headers = bearer(database, *Scope) | {"content-type": "application/cloudevents-batch+json"}
         assert httpx.post(f"{address}/api/v1/events", content=batch, headers=headers, timeout=30).status_code == 202
         wait_until(lambda: connection.execute("select from coilflow.verdicts").fetchall())
+        word, once = f"{address}{coil_path(key_of('7'))}/feedback", bearer(database, *Scope) | {"idempotency-key": "1"}
+        for _ in range(2):  # the second is a repeat
+            said["operator"] = "ben"
+            assert httpx.post(word, json=said, headers=once, timeout=30).status_code == 201
     spans = collector.trace(trace_id_of(key_of("7")))
     assert sorted(names(spans)) == sorted(
-        ["coil", "receive", "assemble", "normalize", "score", "decide", "record", "feedback"]
+        ["coil", "receive", "assemble", "normalize", "score", "decide", "record", "feedback", "feedback"]
     )
     assert {span.service for span in spans} == {"coilflow console"}
 
