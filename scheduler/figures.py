@@ -113,15 +113,13 @@ def _keep_counting(figures: Figures, dsn: str, settings: Settings, every_s: floa
             took = metrics.COUNTING_SECONDS.family([((), time.monotonic() - began_s)])
             figures.tell((metrics.DATABASE_UP.family([((), 1)]), took, *counted))
             failed = False
-        except Exception as error:  # whatever it is: who watches goes on watching
+        except Exception as error:  # noqa: BLE001 - whatever it is: who watches goes on watching
             figures.tell((metrics.DATABASE_UP.family([((), 0)]),))  # old figures would look like new ones
             database.close()
-            if not failed:
-                remedy = error.remedy if isinstance(error, StoreError) else "tell the makers of coilflow"
-                unforeseen = not isinstance(error, StoreError)
-                _log.warning(
-                    "what monitoring shows cannot be counted", reason=str(error), remedy=remedy, exc_info=unforeseen
-                )
+            if not isinstance(error, StoreError):
+                _log.exception("counting what monitoring shows failed and is tried again")
+            elif not failed:
+                _log.warning("what monitoring shows cannot be counted", reason=str(error), remedy=error.remedy)
             failed = True
         stop.wait(every_s)
     database.close()

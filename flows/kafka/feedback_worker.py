@@ -10,8 +10,8 @@ import structlog
 from kafka.errors import KafkaError
 
 from flows.kafka.database import Database, backoff_s
-from flows.kafka.metrics import COMMIT_FAILURES
 from flows.kafka.feedback_session import FeedbackSession
+from flows.kafka.metrics import COMMIT_FAILURES
 from flows.tracing import Tracing
 from schemas.errors import BrokerError
 from schemas.settings import Settings
