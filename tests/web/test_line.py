@@ -129,7 +129,8 @@ def test_the_shift_is_counted(page: Page, connection: Connection) -> None:
 def test_a_coil_that_comes_between_the_page_and_its_stream_is_not_missed(
     operator: Window, line: Line, ensemble: Ensemble, settings: Settings
 ) -> None:
-    page, came = operator.page, []
+    page = operator.page
+    came: list[CoilKey] = []
 
     def late(route: Route) -> None:
         if not came:
@@ -184,7 +185,8 @@ def test_a_stream_that_stays_open_over_a_database_that_is_away_is_not_called_liv
 def test_what_broke_off_and_is_not_known_any_more_is_read_anew(
     operator: Window, line: Line, connection: Connection, ensemble: Ensemble, settings: Settings
 ) -> None:
-    page, came = operator.page, []
+    page = operator.page
+    came: list[CoilKey] = []
 
     def late(route: Route) -> None:
         if not came:
