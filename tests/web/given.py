@@ -38,6 +38,7 @@ from store.registry import start_registry
 from store.registry_steps import Actor
 from store.sessions import Lifetime, start_session
 from store.users import add_user
+from tests.waiting import wait_until
 
 COILS = 28
 MOST_MS = 90_000  # until a page shows what is waited for
@@ -213,3 +214,20 @@ def _is_own(url: str, address: str) -> bool:
 def texts(page: Page, selector: str) -> Sequence[str]:
     """What the elements say, without the spaces around it."""
     return [text.strip() for text in page.locator(selector).all_inner_texts()]
+
+
+def weight_of(page: Page, place: str) -> int:
+    """Bytes that come over the wire for a page with all that belongs to it, the pictures further down too."""
+    weights: list[int] = []
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    session.on("Network.loadingFinished", lambda said: weights.append(said["encodedDataLength"]))
+    page.goto(place)
+    page.wait_for_load_state("load")
+    page.locator("[data-later]").wait_for(state="detached")
+    page.evaluate("for (const one of document.images) one.loading = 'eager'")
+    wait_until(lambda: page.evaluate("[...document.images].every((image) => image.complete)"))
+    session.detach()
+    assert weights
+    return round(sum(weights))

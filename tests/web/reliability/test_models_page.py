@@ -15,7 +15,7 @@ from store.scores import latest_scores
 from tests.registry.given import states
 from tests.web.conftest import Line
 from tests.web.given import session_of, signed_in_page, texts
-from tests.web.reliability.given import as_somebody, token_of
+from tests.web.reliability.given import as_somebody, tab_to, token_of
 
 WHY = "it calls good coils NOK since the maintenance"
 ROLLBACK = "/models/do/rollback"
@@ -76,10 +76,10 @@ def test_a_model_is_rolled_back_by_mouse(page: Page, connection: Connection) -> 
 
 def test_a_model_is_rolled_back_by_keyboard_alone(page: Page, connection: Connection) -> None:
     page.goto("/models")
-    _tab_to(page, "Roll back every plant")
+    tab_to(page, "Roll back every plant")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Roll back every plant?")
-    _tab_to(page, "why")
+    tab_to(page, "why")
     page.keyboard.type(WHY)
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -176,16 +176,6 @@ def test_the_page_of_a_version_tells_its_members_and_its_whole_history(page: Pag
     expect(page.get_by_role("region", name="Where it ran")).to_contain_text("120")
     page.goto("/models/faces@1")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Model faces 1")
-
-
-def _tab_to(page: Page, name: str) -> None:
-    """Press Tab until what bears that name, or that id, has the focus."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        focused = page.evaluate("document.activeElement.ariaLabel || document.activeElement.id")
-        if focused == name:
-            return
-    raise AssertionError(f"Tab never comes to {name}")
 
 
 def _damage(graph: Path, whole: bytes) -> None:
