@@ -41,11 +41,11 @@ class Rates:
 
     async def count_anonymous(self, request: Request) -> None:
         """One more of an address that showed no valid key or session; raises ProblemError (429)."""
-        await self._take(self._anonymous, "anonymous", _address(request))
+        await self._take(self._anonymous, "anonymous", address_of(request))
 
     async def count_sign_in(self, request: Request, name: str) -> None:
         """One more try to sign in, before anything is looked up; raises ProblemError (429)."""
-        await self._take(self._of_address, "address", _address(request))
+        await self._take(self._of_address, "address", address_of(request))
         await self._take(self._of_name, "name", _counted(name))
 
     async def forget_sign_ins(self, name: str) -> None:
@@ -78,7 +78,7 @@ def _counted(name: str) -> str:
     return name[:_LONGEST_NAME].casefold()
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
     """Of who asks; of IPv6 the network, as one machine has many addresses."""
     host = request.client.host if request.client else ""
     try:
