@@ -30,6 +30,8 @@ from store.pool import borrowed
 
 SOURCE = "/coilflow/console"
 
+LOCATED = {"Location": {"schema": {"type": "string"}, "description": "all that was said of the coil"}}
+
 Metres = Annotated[float, Field(ge=0, strict=True)]  # true and "7" are no lengths
 Fate = Literal["counts", "waits_for_verdict", "waits_for_coil", "disputed", "taken_back"]
 
@@ -99,6 +101,7 @@ class FeedbackOnCoil(BaseModel):
     response_model=FeedbackAnswer,
     summary="Say whether a coil is OK or NOK",
     responses={
+        201: {"headers": LOCATED},
         409: {"description": "the same idempotency key is under way"},
         422: {"description": "the body breaks the contract, or its idempotency key was sent with another"},
     },

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from console.rest.problems import RETRY_AFTER_S, ProblemError, problem
+from console.rest.problems import RETRY_AFTER_S, Problem, ProblemError, problem
 from console.rest.readiness import Finding, State, bundle
 from console.rest.service import service_of
 
@@ -44,6 +44,12 @@ class Ready(BaseModel):
     checks: Checks
 
 
+class NotReady(Problem):
+    """Problem details, with every check."""
+
+    checks: Checks
+
+
 @router.head("/healthz", include_in_schema=False)  # load balancers like to ask so
 @router.get("/healthz", summary="Whether the process works", responses={500: {"description": "start it again"}})
 def healthz(request: Request) -> Healthy:
@@ -61,7 +67,7 @@ def healthz(request: Request) -> Healthy:
     "/readyz",
     response_model=Ready,
     summary="Whether coils can be sent here",
-    responses={503: {"description": "not now: something that is needed fails; `checks` names it"}},
+    responses={503: {"model": NotReady, "description": "not now: something that is needed fails; `checks` names it"}},
 )
 def readyz(request: Request) -> Response:
     """Whether the database answers, what serves is loaded, and, for those who announce, the brokers let us in.

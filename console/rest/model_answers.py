@@ -95,7 +95,7 @@ class ShortScore(BaseModel):
     computed_at: datetime
 
 
-class Member(BaseModel):
+class Voter(BaseModel):
     """A model that votes."""
 
     model: str
@@ -115,7 +115,7 @@ class EnsembleAnswer(BaseModel):
     snapshot_digest: str | None
     limits_version: str
     digest: str
-    members: list[Member]
+    members: list[Voter]
     score: ShortScore | None
     registered_at: datetime
     changed_at: datetime
@@ -166,6 +166,19 @@ class Promoted(BaseModel):
 
     champion: str | None
     plant: str | None
+
+
+class Shadowing(BaseModel):
+    """What judges beside the champion now; `plant` null: every plant without a champion of its own."""
+
+    shadow: str
+    plant: str | None
+
+
+class Rejected(BaseModel):
+    """What was given up for good."""
+
+    rejected: str
 
 
 class Frozen(BaseModel):

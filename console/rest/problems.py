@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from schemas.errors import CoilflowError, NotFoundError, RegistryError, StoreUnavailableError, UsageError
@@ -20,6 +21,15 @@ _REFUSALS = {
     RegistryError: HTTPStatus.CONFLICT,
     UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457): what was wrong, and what to do."""
+
+    title: str  # of the status
+    status: int
+    detail: str  # what was wrong, in a sentence
+    remedy: str | None = None  # what to do; left out where nothing helps
 
 
 class ProblemError(HTTPException):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from console.rest.access import GivesFeedback, Reads
 from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
-from console.rest.feedback import FeedbackAnswer, Place, said
+from console.rest.feedback import LOCATED, FeedbackAnswer, Place, said
 from console.rest.idempotency import Idempotent
 from console.rest.names import NamedCoil, coil_path
 from console.rest.problems import ProblemError
@@ -88,6 +88,7 @@ def get_reviews(
     response_model=FeedbackAnswer,
     summary="End a dispute",
     responses={
+        201: {"headers": LOCATED},
         409: {"description": "people do not differ on the coil, or the same idempotency key is under way"},
         422: {"description": "the body breaks the contract, or its idempotency key was sent with another"},
     },

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from console.rest.access import Caller, Operates, Reads
-from console.rest.cursors import MOST_ITEMS
+from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
 from console.rest.idempotency import Asked, Done, Idempotent, once
 from console.rest.problems import Answers, ProblemError
 from console.rest.service import Service, service_of
@@ -31,6 +31,11 @@ _KEYED: Answers = {
     422: {"description": "the body breaks the contract, or its idempotency key was sent with another"},
 }
 _JOB: Answers = {404: {"description": "there is no such job"}}
+
+_CURSOR: Answers = {400: {"description": "the cursor is not of this list"}}
+_RUN: TypeAdapter[tuple[datetime]] = TypeAdapter(tuple[datetime])
+_DECISION: TypeAdapter[tuple[int]] = TypeAdapter(tuple[int])
+_SCHEDULER_S = 60  # after which a client asks again where no scheduler ever ran
 
 router = APIRouter(tags=["schedule"])
 
@@ -130,7 +135,7 @@ class ScheduleAnswer(BaseModel):
     alarms: list[AlarmAnswer]
 
 
-class Decision(BaseModel):
+class DecisionAnswer(BaseModel):
     """What a job decided, to act or not, and what that rests on."""
 
     job: str
@@ -146,7 +151,21 @@ class WhyAnswer(BaseModel):
 
     job: JobAnswer
     runs: list[Run]
-    decisions: list[Decision]
+    decisions: list[DecisionAnswer]
+
+
+class Runs(BaseModel):
+    """The newest first."""
+
+    items: list[Run]
+    next: str | None  # cursor
+
+
+class Decisions(BaseModel):
+    """The newest first."""
+
+    items: list[DecisionAnswer]
+    next: str | None  # cursor
 
 
 @router.get("/api/v1/schedule", summary="List jobs")
@@ -175,7 +194,47 @@ def get_job(request: Request, job: str, _: Reads, limit: Annotated[int, Query(ge
     return WhyAnswer(
         job=JobAnswer.model_validate(job_object(one)),
         runs=[Run.model_validate(fire_object(fire)) for fire in runs],
-        decisions=[Decision.model_validate(decision_object(decision)) for decision in decisions],
+        decisions=[DecisionAnswer.model_validate(decision_object(decision)) for decision in decisions],
+    )
+
+
+@router.get("/api/v1/schedule/{job}/runs", summary="List the runs of a job", responses={**_JOB, **_CURSOR})
+def get_runs(
+    request: Request,
+    job: str,
+    _: Reads,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 50,
+) -> Runs:
+    """Every run that is kept, also those that were missed, the newest first."""
+    before = None if cursor is None else place_of(cursor, _RUN, of=["runs", job])[0]
+    with borrowed(service_of(request).pool) as connection:
+        _known(connection, service_of(request), job)
+        found = last_fires(connection, job, most=limit + 1, before=before)
+    following = [found[limit - 1].fire_at] if len(found) > limit else None
+    return Runs(
+        items=[Run.model_validate(fire_object(one)) for one in found[:limit]],
+        next=following and cursor_after(following, of=["runs", job]),
+    )
+
+
+@router.get("/api/v1/schedule/{job}/decisions", summary="List what a job decided", responses={**_JOB, **_CURSOR})
+def get_decisions(
+    request: Request,
+    job: str,
+    _: Reads,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 50,
+) -> Decisions:
+    """Every decision to act or not, with why and on what evidence, the newest first."""
+    before = None if cursor is None else place_of(cursor, _DECISION, of=["decisions", job])[0]
+    with borrowed(service_of(request).pool) as connection:
+        _known(connection, service_of(request), job)
+        found = last_decisions(connection, job, most=limit + 1, before_id=before)
+    following = [found[limit - 1].decision_id] if len(found) > limit else None
+    return Decisions(
+        items=[DecisionAnswer.model_validate(decision_object(one)) for one in found[:limit]],
+        next=following and cursor_after(following, of=["decisions", job]),
     )
 
 
@@ -209,7 +268,10 @@ def post_request(request: Request, job: str, body: RunRequest, caller: Operates,
                 )
             if last_leader(connection) is None:
                 raise ProblemError(
-                    HTTPStatus.SERVICE_UNAVAILABLE, "no scheduler ever ran", remedy="start `coilflow scheduler run`"
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "no scheduler ever ran",
+                    remedy="start `coilflow scheduler run`",
+                    headers={"Retry-After": str(_SCHEDULER_S)},
                 )
         return Done(body=RunRequested(job=job, asked=pending), status=HTTPStatus.ACCEPTED)
 
