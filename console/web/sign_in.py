@@ -125,7 +125,7 @@ async def post_sign_in(
     if token is None:  # disabled, or given another password, in this moment
         return _form(request, place=place, fault=_WRONG, status=HTTPStatus.FORBIDDEN)
     log.info("signed in", by="password", name=known.name, address=address_of(request))
-    await rates_of(request).forget_sign_ins(name)
+    await rates_of(request).forget_sign_ins(request, name)
     return _gone_on(request, token, own_place(place))
 
 
