@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from structlog.testing import capture_logs
 
 import flows.otlp
 from console.rest.names import coil_path
@@ -251,6 +252,18 @@ def test_a_collector_that_takes_spans_and_never_answers_holds_no_verdict_up(line
                 assert asked.recv(1), "the sender waits for an answer from here on"
                 line.send(line.kafka.chunks_topic, *(one for number in range(30) for one in coil(f"c{number}")))
                 wait_until(lambda: line.count("select count(*) from coilflow.verdicts") == 31)
+
+
+def test_a_collector_that_takes_nothing_is_told_of_once_and_so_is_its_coming_back(collector: Collector) -> None:
+    exporter = flows.otlp._Exporter(endpoint=f"{collector.endpoint}/v1/traces")
+    with capture_logs() as told:
+        for collector.refuses in (False, True, True, True, False, False, True):
+            exporter.export([])
+    assert [one["event"] for one in told] == [
+        "the collector takes no spans: they are dropped",
+        "the collector takes spans again",
+        "the collector takes no spans: they are dropped",
+    ]
 
 
 def test_coils_of_the_inbox_are_traced_alike(connection: Connection, collector: Collector) -> None:
