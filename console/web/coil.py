@@ -28,6 +28,7 @@ from store.connection import Connection
 from store.deadletters import Wanted, list_dead_letters
 from store.page import coils_beside, verdicts_on
 from store.pool import borrowed
+from store.search import early_warning_of
 
 _ALIKE = 6  # coils that are shown beside
 
@@ -67,6 +68,7 @@ def get_coil_page(
             "coil_label": label_on(connection, key),
             "letters": letters,
             "beside": coils_beside(connection, key),
+            "warning": early_warning_of(connection, key) if facts and facts.state == "open" else None,
             "similar": _similar(connection, request, key) if similar and not blind else None,
         }
     length_m = facts.length_m if facts else None

@@ -13,7 +13,7 @@ from schemas.verdicts import Label
 from store.changes import prune_changes
 from store.connection import Connection
 from tests.web.conftest import Line, Window
-from tests.web.given import labelled, run_line, texts
+from tests.web.given import labelled, run_line, texts, warn
 
 STREAM = "**/api/v1/stream*"
 LOST = "not connected: tries again"
@@ -107,15 +107,10 @@ def test_filters_show_what_they_say_and_pages_follow_each_other(page: Page, line
 
 
 def test_an_open_coil_that_is_out_of_its_band_is_warned_of(page: Page, connection: Connection) -> None:
-    connection.execute("insert into coilflow.coils (plant, coil_id, state) values ('plant-1', 'still-runs', 'open')")
-    connection.execute(
-        "insert into coilflow.early_warnings (plant, coil_id, data, warned_at) values ('plant-1', 'still-runs',"
-        " jsonb_build_object('plant', 'plant-1', 'coil_id', 'still-runs', 'face', 'top', 'side', 'below', 'bound_g_m2',"
-        " 100, 'worst_g_m2', 81.5, 'from_position', 0, 'to_position', 9, 'out_of_band_m', 42, 'warned_at',"
-        " %(now)s::timestamptz), %(now)s)",
-        {"now": datetime.now(UTC)},
+    warn(connection, CoilKey(plant="plant-1", coil_id="still-runs"))
+    expect(page.locator("#warned")).to_contain_text(
+        "still-runs still runs: top face below 100 g/m² over 42 m, at worst 82 g/m²"
     )
-    expect(page.locator("#warned")).to_contain_text("still-runs still runs: top face below 100 g/m² over 42 m")
 
 
 def test_the_shift_is_counted(page: Page, connection: Connection) -> None:

@@ -83,9 +83,13 @@ def test_a_dead_letter_is_sent_again_by_keyboard_alone(page: Page, connection: C
     for key in ("g", "d"):
         page.keyboard.press(key)
     page.wait_for_url("**/data")
-    for name in ("new dead letters of score", f"Send dead letter {letter} again"):
+    for name, place in (
+        ("new dead letters of score", "**/dead-letters?*"),
+        (f"Send dead letter {letter} again", "**/replay"),
+    ):
         tab_to(page, name)
         page.keyboard.press("Enter")
+        page.wait_for_url(place)
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Send dead letter {letter} again?")
     tab_to(page, "why")
     page.keyboard.type("the model is back")
