@@ -104,9 +104,9 @@ def warn(connection: Connection, key: CoilKey) -> None:
     )
     connection.execute(
         "insert into coilflow.early_warnings (plant, coil_id, data, warned_at) values (%(plant)s, %(coil_id)s,"
-        " jsonb_build_object('plant', %(plant)s::text, 'coil_id', %(coil_id)s::text, 'face', 'top',"
-        " 'side', 'below', 'bound_g_m2', 100, 'worst_g_m2', 81.5, 'from_position', 0, 'to_position', 9, 'out_of_band_m', 42, 'warned_at',"
-        " %(now)s::timestamptz), %(now)s)",
+        " jsonb_build_object('plant', %(plant)s::text, 'coil_id', %(coil_id)s::text, 'face', 'top', 'side', 'below',"
+        " 'bound_g_m2', 100, 'worst_g_m2', 81.5, 'from_position', 0, 'to_position', 9, 'out_of_band_m', 42,"
+        " 'warned_at', %(now)s::timestamptz), %(now)s)",
         {**key._asdict(), "now": datetime.now(UTC)},
     )
 
