@@ -264,7 +264,9 @@ def post_request(request: Request, job: str, body: RunRequest, caller: Operates,
             schedule = schedules(connection, now=now).get(job)
             if schedule is not None and schedule.paused_at is not None:
                 raise ProblemError(
-                    HTTPStatus.CONFLICT, f"the job {job} is paused", remedy=f"`coilflow scheduler resume {job}`"
+                    HTTPStatus.CONFLICT,
+                    f"the job {job} is paused",
+                    remedy=f"resume it first: POST /api/v1/schedule/{job}/resume",
                 )
             if last_leader(connection) is None:
                 raise ProblemError(
