@@ -49,11 +49,11 @@ def test_a_chart_shows_the_figures_of_the_store_and_tells_what_was_changed_meanw
     chart.get_by_text("as a table").click()
     first = chart.locator("tbody tr").first.locator("th, td").all_inner_texts()
     rows = connection.execute(
-        "select computed_at, plain -> 'agreement' as figure from coilflow.model_scores"
+        "select computed_at, plain -> 'agreement' as figure, tp + fp + fn + tn as coils from coilflow.model_scores"
         " where kind = 'ensemble' and slice_kind = 'all' and version = 'champion' order by score_id"
     ).fetchall()
     assert first[0] == "champion"
-    assert first[2:] == [f"{100 * value:.3g} %" for value in rows[0]["figure"]]
+    assert first[2:] == [*(f"{100 * value:.3g} %" for value in rows[0]["figure"]), f"{rows[0]['coils']:.0f}"]
     expect(chart.get_by_role("img")).to_have_accessible_name(re.compile("Agreement, labelled coils"))
     assert chart.locator(".flag").count() == 1
     expect(page.locator(".marks").first).to_contain_text("successor promoted for every plant, by promotion: better: F1")
