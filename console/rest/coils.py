@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from console.rest.access import Reads
 from console.rest.names import REST, NamedCoil, never_seen
@@ -64,13 +64,15 @@ class CoilAnswer(BaseModel):
     coil_id: str
     state: Literal["open", "decided", "dead_lettered"]
     seen_at: datetime
-    order: Order | None  # the coil and what was ordered
-    verdict: CoilVerdict | None  # the one that stands, as its event carries it, with each member's vote
-    history: list[PastVerdictAnswer]  # every verdict, newest first
-    feedback: list[Word]  # every word, in the order in which they were said
-    label: CoilLabel | None  # what these words come to
-    early_warning: CoilWarning | None  # that it was out of band before it ended
-    dead_letters: list[DeadLetterAnswer]  # newest first
+    order: Order | None = Field(description="The coil and what was ordered.")
+    verdict: CoilVerdict | None = Field(
+        description="The one that stands, as its event carries it, with each member's vote."
+    )
+    history: list[PastVerdictAnswer] = Field(description="Every verdict, newest first.")
+    feedback: list[Word] = Field(description="Every word, in the order in which they were said.")
+    label: CoilLabel | None = Field(description="What these words come to.")
+    early_warning: CoilWarning | None = Field(description="That it was out of band before it ended.")
+    dead_letters: list[DeadLetterAnswer] = Field(description="Newest first.")
 
 
 @router.get(

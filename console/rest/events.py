@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from console.rest.access import SendsEvents
 from console.rest.event_bodies import BATCH, MOST_EVENTS, event_operation
@@ -36,11 +36,11 @@ router = APIRouter(tags=["events"])
 class EventTold(BaseModel):
     """What became of one event."""
 
-    id: str | None = None  # left out where it could not be read, as `source` is
+    id: str | None = Field(default=None, description="Left out where it could not be read, as `source` is.")
     source: str | None = None
     status: Literal["accepted", "repeated", "refused"]
-    coil: str | None = None  # where to look for it; left out of a refused event
-    error: str | None = None  # of a refused event, as `remedy` is
+    coil: str | None = Field(default=None, description="Where to look for it; left out of a refused event.")
+    error: str | None = Field(default=None, description="What is wrong with a refused event.")
     remedy: str | None = None
 
 

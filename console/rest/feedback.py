@@ -43,27 +43,29 @@ class Place(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    kind: Said | None = None  # of defect, e.g. thin_edge
+    kind: Said | None = Field(default=None, description="Kind of defect, e.g. thin_edge.")
     face: Face | None = None
-    from_m: Metres | None = None  # from the head
-    to_m: Metres | None = None
+    from_m: Metres | None = Field(default=None, description="Start of the place, m from the head.")
+    to_m: Metres | None = Field(default=None, description="End of the place, m from the head.")
     note: Text | None = None
-    revision: Name | None = None  # of the coil that was looked at
-    operator: Said | None = None  # who says it, where a machine sends it; else who is signed in
-    given_at: Moment | None = None  # None: now
+    revision: Name | None = Field(default=None, description="Of the coil that was looked at.")
+    operator: Said | None = Field(
+        default=None, description="Who says it, where a machine sends it; else who is signed in."
+    )
+    given_at: Moment | None = Field(default=None, description="When it was said; left out: now.")
 
 
 class FeedbackRequest(Place):
     """What somebody says of a coil."""
 
     label: Truth
-    corrects: Name | None = None  # id of an earlier word that this one takes back
+    corrects: Name | None = Field(default=None, description="Id of an earlier word that this one takes back.")
 
 
 class LabelAnswer(BaseModel):
     """What all that was said of a coil comes to."""
 
-    label: Truth | None  # null while disputed
+    label: Truth | None = Field(description="Null while disputed.")
     disputed: bool
     settled: bool
     voices: int
@@ -77,14 +79,14 @@ class FeedbackAnswer(BaseModel):
     `disputed`: another voice says otherwise. `taken_back`: a correction of it came before it.
     """
 
-    id: str  # to correct it by
+    id: str = Field(description="By which a later word corrects it.")
     plant: str
     coil_id: str
     label: Truth
     operator: str
     given_at: datetime
     fate: Fate
-    corrected_known: bool  # false: no word is known under `corrects` yet
+    corrected_known: bool = Field(description="False: no word is known under `corrects` yet.")
     coil_label: LabelAnswer | None
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from console.rest.problems import RETRY_AFTER_S, Problem, ProblemError, problem
 from console.rest.readiness import Finding, State, bundle
@@ -26,7 +26,7 @@ class Check(BaseModel):
 
     state: State
     said: str
-    needed: bool  # false: where it fails, coils are taken in and judged all the same
+    needed: bool = Field(description="False: where it fails, coils are taken in and judged all the same.")
 
 
 class Checks(BaseModel):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from schemas.audit import Ancestor, Change
 from schemas.audit_model import Answer, AuditedMember
@@ -79,7 +79,7 @@ class Scores(BaseModel):
     """As they changed, the newest first."""
 
     items: list[ScoreAnswer]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 class ShortScore(BaseModel):
@@ -129,9 +129,9 @@ class WholeEnsemble(EnsembleAnswer):
 
     manifest: dict[str, Any]
     models: list[AuditedMember]
-    lineage: list[Ancestor]  # itself, its parent, ...
+    lineage: list[Ancestor] = Field(description="Itself, its parent, ...")
     changes: list[Change]
-    answers: list[Answer]  # of workers
+    answers: list[Answer] = Field(description="What workers answered to these changes.")
 
 
 class ServingAnswer(BaseModel):
@@ -156,7 +156,7 @@ class Models(BaseModel):
     """Ensembles, the newest first, what serves, and whether automatic change is frozen."""
 
     items: list[EnsembleAnswer]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
     serving: list[ServingAnswer]
     automation: Automation
 
@@ -195,7 +195,7 @@ class DriftFigure(BaseModel):
     """A quantity of the latest coils beside those that the ensemble was made for."""
 
     psi: float
-    at_least: float  # above which it drifted
+    at_least: float = Field(description="Above this PSI it has drifted.")
     mean: float | None = None
     reference_mean: float | None = None
     coils: float | None = None
@@ -211,7 +211,7 @@ class DriftAnswer(BaseModel):
     coils: int
     drifted: bool
     sentence: str
-    figures: dict[str, DriftFigure]  # by quantity
+    figures: dict[str, DriftFigure] = Field(description="By quantity.")
 
 
 class Drift(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from schemas.errors import CoilflowError, NotFoundError, RegistryError, StoreUnavailableError, UsageError
@@ -26,10 +26,10 @@ _REFUSALS = {
 class Problem(BaseModel):
     """Problem details (RFC 9457): what was wrong, and what to do."""
 
-    title: str  # of the status
+    title: str = Field(description="Of the status.")
     status: int
-    detail: str  # what was wrong, in a sentence
-    remedy: str | None = None  # what to do; left out where nothing helps
+    detail: str = Field(description="What was wrong, in a sentence.")
+    remedy: str | None = Field(default=None, description="What to do; left out where nothing helps.")
 
 
 class ProblemError(HTTPException):

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from console.rest.access import GivesFeedback, Reads
 from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
@@ -37,9 +37,9 @@ class ReviewAnswer(BaseModel):
     why: Why
     plant: str
     coil_id: str
-    coil: str  # where to look for it
-    revision: str | None  # null: it has no verdict yet
-    reasons: list[str]  # as `code: detail`
+    coil: str = Field(description="Where to look for it.")
+    revision: str | None = Field(description="Null: it has no verdict yet.")
+    reasons: list[str] = Field(description="Each as `code: detail`.")
     decided_at: datetime | None
 
 
@@ -47,7 +47,7 @@ class Reviews(BaseModel):
     """Disputes first, then the oldest."""
 
     items: list[ReviewAnswer]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 class SettleRequest(Place):

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from console.rest.access import Caller, Operates, Reads
 from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
@@ -52,7 +52,7 @@ class RunRequested(BaseModel):
     """What became of it."""
 
     job: str
-    asked: bool  # false: a run waits already, and does for this one too
+    asked: bool = Field(description="False: a run waits already, and does for this one too.")
 
 
 class PauseRequest(RunRequest):
@@ -80,8 +80,8 @@ class Run(BaseModel):
 
     job: str
     fire_at: datetime
-    state: str  # due, begun, committed, failed, missed or coalesced
-    requested_by: str | None  # null: its crontab
+    state: Literal["due", "begun", "committed", "failed", "missed", "coalesced"]
+    requested_by: str | None = Field(description="Who asked for it; null: its crontab.")
     why: str | None
     attempts: int
     next_attempt: datetime | None
@@ -99,9 +99,9 @@ class JobAnswer(BaseModel):
 
     job: str
     cron: str
-    own_cron: bool  # a person set it
-    settings_cron: str | None  # where the settings say another
-    next: datetime | None  # null: paused
+    own_cron: bool = Field(description="A person set it.")
+    settings_cron: str | None = Field(description="That of the settings, where it is another.")
+    next: datetime | None = Field(description="When it is due; null: it is paused.")
     paused: PausedSince | None
     last: Run | None
 
@@ -131,7 +131,7 @@ class ScheduleAnswer(BaseModel):
     """Every job, who leads, and what is wrong."""
 
     items: list[JobAnswer]
-    leader: LeaderAnswer | None  # null: no scheduler ever ran
+    leader: LeaderAnswer | None = Field(description="Null: no scheduler ever ran.")
     alarms: list[AlarmAnswer]
 
 
@@ -158,14 +158,14 @@ class Runs(BaseModel):
     """The newest first."""
 
     items: list[Run]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 class Decisions(BaseModel):
     """The newest first."""
 
     items: list[DecisionAnswer]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 @router.get("/api/v1/schedule", summary="List jobs")
