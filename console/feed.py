@@ -116,6 +116,11 @@ class Feed:
         self._thread.join()
 
     @property
+    def ended(self) -> bool:
+        """Whether nobody joins any more."""
+        return self._stopped.is_set()
+
+    @property
     def alive(self) -> bool:
         """Whether it reads."""
         return self._thread.is_alive()

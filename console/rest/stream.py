@@ -72,10 +72,10 @@ async def listening(request: Request, _: Reads, place: Place) -> AsyncIterator[L
             ):
                 yield listener
                 return
-        if waited_s > _JOIN_S:
+        if waited_s > _JOIN_S or feed.ended:
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                "as many listen as can be told, or the database is away",
+                "as many listen as can be told, the console stops, or the database is away",
                 remedy="come again later",
                 headers={"Retry-After": "10"},
             )

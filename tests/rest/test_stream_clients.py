@@ -161,6 +161,12 @@ def test_who_missed_too_much_is_told_to_look_anew(
     assert heard.coils() == [*(f"{nth:02}" for nth in range(10)), "after"]
 
 
+def test_who_comes_while_the_console_stops_is_sent_away_at_once(client: httpx.Client, service: Service) -> None:
+    service.feed.end()
+    answer = client.get(STREAM)
+    assert (answer.status_code, "the console stops" in answer.json()["detail"]) == (503, True)
+
+
 def test_streams_end_when_the_console_is_told_to_stop(database: str, connection: Connection, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from console.cli import main; main()", "console", "--port", "0"]
     environment = os.environ | {"COILFLOW_DATA_DIR": str(tmp_path), "COILFLOW_DATABASE_DSN": database}
