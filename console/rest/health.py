@@ -52,7 +52,7 @@ class NotReady(Problem):
 
 @router.head("/healthz", include_in_schema=False)  # load balancers like to ask so
 @router.get("/healthz", summary="Whether the process works", responses={500: {"description": "start it again"}})
-def healthz(request: Request) -> Healthy:
+async def healthz(request: Request) -> Healthy:  # in no thread: all of them may wait for a database, which is not ill
     """Whether this process works; where it does not, a restart helps."""
     service = service_of(request)
     if not service.judge.alive:

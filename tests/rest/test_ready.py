@@ -2,18 +2,21 @@
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from console.rest import readiness
+from console.rest import health, readiness
 from console.rest.readiness import Finding, Probe, bundle, readiness_of
 from console.rest.service import Service
 from schemas.errors import BrokerError
 from schemas.settings import Settings
 from schemas.stream_settings import KafkaSettings, MqttSettings
 from store.pool import connection_pool
+
+_THREADS = 40  # of the server: all that it answers requests in
 
 
 def test_each_thing_is_named_with_its_state(client: httpx.Client) -> None:
@@ -26,6 +29,25 @@ def test_each_thing_is_named_with_its_state(client: httpx.Client) -> None:
         "broker": "not configured",
     }
     assert checks["bundle"]["said"] == "every plant: MeanScorer"
+
+
+def test_it_says_that_it_works_while_every_thread_waits(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait() -> bytes:
+        waiting.release()
+        go_on.wait(60)
+        return b""
+
+    monkeypatch.setattr(health, "generate_latest", wait)
+    with ThreadPoolExecutor(_THREADS) as asking:
+        for _ in range(_THREADS):
+            asking.submit(client.get, "/metrics")
+        try:
+            assert all(waiting.acquire(timeout=60) for _ in range(_THREADS))
+            assert client.get("/healthz", timeout=30).status_code == 200
+        finally:
+            go_on.set()
 
 
 def test_without_a_database_it_says_which_and_when_to_come_again(client: httpx.Client, service: Service) -> None:
