@@ -13,7 +13,7 @@ from console.rest.explanations import explained
 from console.rest.names import NamedCoil, never_seen
 from console.rest.problems import ProblemError
 from console.rest.service import service_of
-from console.web.feedback_forms import Said, say_by_form
+from console.web.feedback_forms import Said, own_word, say_by_form
 from console.web.heat_maps import limits_of, map_figure, map_url
 from console.web.pages import coil_url, own_place, render
 from console.web.places import explained_places, marked_places, place_in_words
@@ -86,8 +86,8 @@ def get_coil_page(
         place_in_words=place_in_words,
         kinds=KINDS,
         may_say=Scope.FEEDBACK in caller.scopes,
-        own_word=_own_word(words, caller),
-        just_said=next((one for one in words if one.event_id == said), None),
+        own_word=_last_word(words, caller),
+        just_said=own_word(words, said, caller) if said else None,
     )
 
 
@@ -125,5 +125,5 @@ def _similar(connection: Connection, request: Request, key: CoilKey) -> SimilarC
     return similar_coils(connection, key, shapes, limit=_ALIKE, otherwise=limits) or "it has no verdict yet"
 
 
-def _own_word(words: tuple[Word, ...], caller: Caller) -> Word | None:
+def _last_word(words: tuple[Word, ...], caller: Caller) -> Word | None:
     return next((one for one in reversed(words) if one.stands and one.voice == caller.name), None)

@@ -1,5 +1,6 @@
 """Feedback as a form of the page sends it: fields that were left empty say nothing."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -9,9 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from console.rest.access import Caller
 from console.rest.problems import ProblemError
 from flows.feedback import Stored, say
+from schemas.audit import Word
 from schemas.coils import CoilKey
 from schemas.errors import UsageError
 from schemas.layout import Face
+from store.audit import feedback_on
 from store.connection import Connection
 
 _SOURCE = "/coilflow/console"
@@ -40,9 +43,16 @@ def say_by_form(connection: Connection, key: CoilKey, given: Said, caller: Calle
     """Store what a person said by a form.
 
     Raises:
-        ProblemError: it breaks the contract of feedback, such as a place that ends before it begins.
+        ProblemError: it breaks the contract of feedback, such as a place that ends before it begins, or takes back a
+            word of somebody else.
         StoreError: the database refused.
     """
+    if given.corrects is not None and own_word(feedback_on(connection, key), given.corrects, caller) is None:
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN,
+            "what is to be taken back is no word of yours on this coil",
+            remedy="say your own word: where people differ, the coil is disputed until somebody settles it",
+        )
     data = given.model_dump(exclude_none=True) | {"plant": key.plant, "coil_id": key.coil_id, "operator": caller.name}
     try:
         return say(connection, data, source=_SOURCE, now=datetime.now(UTC))
@@ -50,3 +60,8 @@ def say_by_form(connection: Connection, key: CoilKey, given: Said, caller: Calle
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, str(error), remedy=error.remedy or "correct it and send it again"
         ) from error
+
+
+def own_word(words: Sequence[Word], event_id: str, caller: Caller) -> Word | None:
+    """The word of that id where the caller himself said it."""
+    return next((one for one in words if one.event_id == event_id and one.voice == caller.name), None)

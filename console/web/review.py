@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from console.rest.access import Caller, Reads, Scope
 from console.rest.cursors import cursor_after, place_of
 from console.rest.service import service_of
+from console.web.feedback_forms import own_word
 from console.web.heat_maps import map_url
 from console.web.pages import render
 from schemas.audit import Order
@@ -60,7 +61,7 @@ def get_review(
         shown = queue[:_CARDS]
         cards = _cards(connection, shown)
         known = plants(connection)
-        just_said = _just_said(connection, said_plant, said_coil, said)
+        just_said = _just_said(connection, caller, CoilKey(plant=said_plant, coil_id=said_coil), said)
     asked = {"why": why or "", "plant": plant}
     return render(
         request,
@@ -123,8 +124,5 @@ def _cards(connection: Connection, queue: list[Asked]) -> list[Card]:
     ]
 
 
-def _just_said(connection: Connection, plant: str, coil_id: str, event_id: str) -> SaidWord | None:
-    if not (plant and coil_id and event_id):
-        return None
-    words = feedback_on(connection, CoilKey(plant=plant, coil_id=coil_id))
-    return next((word for word in words if word.event_id == event_id), None)
+def _just_said(connection: Connection, caller: Caller, key: CoilKey, event_id: str) -> SaidWord | None:
+    return own_word(feedback_on(connection, key), event_id, caller) if event_id else None
