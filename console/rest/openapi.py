@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from console.rest.enums import name_enums
 from console.rest.event_bodies import event_schemas
 from console.rest.problems import MEDIA_TYPE, Problem, ProblemError, problem
 
@@ -106,6 +107,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, operations in found["paths"].items():
         for operation in operations.values():
             _complete(operation, named="{" in path, versioned=path.startswith("/api/"))
+    name_enums(found)
     return found
 
 
