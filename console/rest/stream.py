@@ -115,6 +115,8 @@ async def _frames(
     if place is not None:
         async for frames in _missed(service, listener, place, is_wanted):
             yield frames
+        if listener.ended:  # not all was told, maybe: the client keeps the place that it got to
+            return
     at, now_s = str(Position(seen=listener.begins)), time.monotonic()
     yield _heartbeat(at)
     ends_s, said_s = now_s + _MOST_S, now_s
@@ -133,7 +135,8 @@ async def _missed(service: Service, listener: Listener, place: Position, is_want
     """What a client missed between its place and that from which on it listens."""
     complete = await _read(service, listener, partial(is_complete_from, place=place))
     if not complete:
-        yield _reset(listener.begins)
+        if complete is not None:
+            yield _reset(listener.begins)
         return
     steps: list[tuple[Snapshot, Snapshot, Row | None]] = [(place.latest, listener.begins, None)]
     if place.until is not None:

@@ -16,6 +16,7 @@ from console.feed import Listener, News, told
 from console.rest import connections, stream
 from console.rest.service import Service
 from schemas.access import Scope
+from schemas.errors import StoreUnavailableError
 from schemas.verdicts import Label
 from store.changes import Change, ModelChange, Row, Snapshot, current_snapshot
 from store.connection import Connection
@@ -101,6 +102,25 @@ def test_a_broken_database_connection_loses_nothing(client: httpx.Client, connec
         )
         judge(connection, "2")
         wait_until(lambda: heard.coils() == ["1", "2"])
+
+
+def test_who_is_cut_off_while_it_is_told_what_it_missed_keeps_its_place(
+    client: httpx.Client, connection: Connection, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = str(current_snapshot(connection))
+    judge(connection, "missed")
+
+    def away(*_: object, **__: object) -> None:
+        service.feed.let_go()
+        raise StoreUnavailableError("the database is away", remedy="wait")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stream, "changes_between", away)
+        told_nothing = client.get(STREAM, params={"after": place})  # which ends by itself
+    assert "id:" not in told_nothing.text
+    with hearing(client, last=place) as again:
+        wait_until(lambda: again.events)
+    assert again.coils() == ["missed"]
 
 
 def test_a_silent_client_keeps_its_place(
