@@ -142,6 +142,8 @@ def test_a_browser_that_is_not_signed_in_is_led_to_the_form_or_refused(address: 
                 assert answer.headers["location"].startswith("/sign-in?next="), route
             else:
                 assert answer.status_code == HTTP_UNKNOWN, route
+                is_page = answer.headers["content-type"].startswith("text/html")
+                assert is_page != path.startswith("/api/"), route
 
 
 @pytest.mark.parametrize(
