@@ -32,7 +32,7 @@ from store.registered import EVERY_PLANT, serving
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH_PX, MOST_HEIGHT_PX = 1440, 1500
 COILS = 1600  # as `coilflow demo`
-_COLOURS = 128
+_COLOURS = 256
 _MOST_MS = 300_000.0  # until a page stands, on a busy machine
 _JOBS = ("drift", "embed", "review_draw")  # whose work pages show and the story does without
 _IN_SIGHT = """
@@ -154,6 +154,7 @@ def _draw(context: BrowserContext, place: str, file: Path) -> None:
             f"{place} answered {answer and answer.status}", remedy="look at it by `coilflow demo --console`"
         )
     page.locator("[data-later]").wait_for(state="detached")
+    page.locator("#pulse.waits").wait_for(state="detached")
     page.wait_for_function(_IN_SIGHT)
     shot = Image.open(io.BytesIO(page.screenshot(clip=_drawn(page)))).convert("RGB")
     shot.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
