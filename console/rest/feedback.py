@@ -1,8 +1,9 @@
 """`/api/v1/coils/{plant}/{coil_id}/feedback`: what people say of a coil, and what became of it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -112,7 +113,9 @@ def post_feedback(
     request: Request, key: NamedCoil, body: FeedbackRequest, caller: GivesFeedback, asked: Idempotent
 ) -> Response:
     """Store a word, as one that comes by Kafka or by `coilflow feedback`; the answer tells its fate."""
-    return said(service_of(request), key, body, caller, asked, more={"label": body.label, "corrects": body.corrects})
+    more = {"label": body.label, "corrects": body.corrects}
+    first = partial(refuse_to_correct_others, key=key, corrects=body.corrects, caller=caller)
+    return said(service_of(request), key, body, caller, asked, more=more, first=first)
 
 
 @router.get(
@@ -162,6 +165,27 @@ def said(
     if service.tracing is not None:
         trace_feedback(service.tracing, words, joined_ns=(began_ns, time.time_ns()))
     return answer
+
+
+def refuse_to_correct_others(connection: Connection, *, key: CoilKey, corrects: str | None, caller: Caller) -> None:
+    """A person takes back words of his own alone; a machine, which speaks for many, any.
+
+    Raises:
+        ProblemError: a person would take back what is no word of his on this coil.
+        StoreError: the database refused.
+    """
+    if corrects is None or caller.kind != "person" or own_word(feedback_on(connection, key), corrects, caller):
+        return
+    raise ProblemError(
+        HTTPStatus.FORBIDDEN,
+        "what is to be taken back is no word of yours on this coil",
+        remedy="say your own word: where people differ, the coil is disputed until somebody settles it",
+    )
+
+
+def own_word(words: Sequence[Word], event_id: str, caller: Caller) -> Word | None:
+    """The word of that id where the caller himself said it."""
+    return next((one for one in words if one.event_id == event_id and one.voice == caller.name), None)
 
 
 def voice_of(caller: Caller, named: str | None) -> str:

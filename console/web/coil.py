@@ -10,10 +10,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from console.rest.access import Caller, GivesFeedback, Reads, Scope
 from console.rest.explanations import explained
+from console.rest.feedback import own_word
 from console.rest.names import NamedCoil, never_seen
 from console.rest.problems import ProblemError
 from console.rest.service import service_of
-from console.web.feedback_forms import Said, own_word, say_by_form
+from console.web.feedback_forms import Said, say_by_form
 from console.web.heat_maps import limits_of, map_figure, map_url
 from console.web.pages import coil_url, own_place, render
 from console.web.places import explained_places, marked_places, place_in_words

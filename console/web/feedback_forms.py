@@ -1,6 +1,5 @@
 """Feedback as a form of the page sends it: fields that were left empty say nothing."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -8,13 +7,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from console.rest.access import Caller
+from console.rest.feedback import refuse_to_correct_others
 from console.rest.problems import ProblemError
 from flows.feedback import Stored, say
-from schemas.audit import Word
 from schemas.coils import CoilKey
 from schemas.errors import UsageError
 from schemas.layout import Face
-from store.audit import feedback_on
 from store.connection import Connection
 
 _SOURCE = "/coilflow/console"
@@ -47,12 +45,7 @@ def say_by_form(connection: Connection, key: CoilKey, given: Said, caller: Calle
             word of somebody else.
         StoreError: the database refused.
     """
-    if given.corrects is not None and own_word(feedback_on(connection, key), given.corrects, caller) is None:
-        raise ProblemError(
-            HTTPStatus.FORBIDDEN,
-            "what is to be taken back is no word of yours on this coil",
-            remedy="say your own word: where people differ, the coil is disputed until somebody settles it",
-        )
+    refuse_to_correct_others(connection, key=key, corrects=given.corrects, caller=caller)
     data = given.model_dump(exclude_none=True) | {"plant": key.plant, "coil_id": key.coil_id, "operator": caller.name}
     try:
         return say(connection, data, source=_SOURCE, now=datetime.now(UTC))
@@ -60,8 +53,3 @@ def say_by_form(connection: Connection, key: CoilKey, given: Said, caller: Calle
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, str(error), remedy=error.remedy or "correct it and send it again"
         ) from error
-
-
-def own_word(words: Sequence[Word], event_id: str, caller: Caller) -> Word | None:
-    """The word of that id where the caller himself said it."""
-    return next((one for one in words if one.event_id == event_id and one.voice == caller.name), None)

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 
 from console.rest.access import Caller, Reads, Scope
 from console.rest.cursors import cursor_after, place_of
+from console.rest.feedback import own_word
 from console.rest.service import service_of
-from console.web.feedback_forms import own_word
 from console.web.heat_maps import map_url
 from console.web.pages import render
 from schemas.audit import Order
