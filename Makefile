@@ -42,8 +42,9 @@ reference: .venv/developing  ## what coils look like to the shipped ensemble, ag
 contracts: .venv/developing  ## write schemas/published from the pydantic models
 	$(BIN)/python -m schemas.contracts
 
-picture: .venv/serving  ## draw the README's pictures again (some minutes)
+picture: .venv/developing  ## draw the pictures of README and docs again (some minutes; Debian's chromium)
 	$(BIN)/python -m docs.picture
+	$(BIN)/python -m docs.console_pictures
 	$(BIN)/coilflow demo
 	cp coilflow-demo/story.png docs/pictures/
 

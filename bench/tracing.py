@@ -18,6 +18,7 @@ from bench.report import add_out, print_table, report
 from bench.stream_setup import simulated_coils
 from flows.assemble_due import DueCoil
 from flows.judge import judge
+from flows.observe import log_to_stderr
 from flows.served import Ensembles, only
 from flows.tracing import Timeline, Tracing, trace_coils, tracing_of
 from models.ensemble import load_ensemble
@@ -127,6 +128,7 @@ def main() -> None:
     if asked.collect:
         _collect()
         return
+    log_to_stderr()
     with ExitStack() as stack:
         stack.enter_context(report("bench.tracing", "What traces cost a worker", asked.out, on=machine()))
         coils = list(simulated_coils(asked.coils))

@@ -1,7 +1,5 @@
 """The console in a thread of a process that does something else."""
 
-import logging
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,10 +30,8 @@ def console_beside(dsn: str, settings: Settings, name: str) -> Iterator[str]:
         StoreError: the database cannot be reached, or refused.
         UsageError: no port is free.
     """
-    import uvicorn  # noqa: PLC0415 - other commands start faster without
-
-    from console.rest.app import create_app  # noqa: PLC0415
-    from console.rest.connections import server_config  # noqa: PLC0415
+    from console.rest.app import create_app  # noqa: PLC0415 - other commands start faster without
+    from console.rest.connections import Server  # noqa: PLC0415
     from console.rest.service import running_service  # noqa: PLC0415
 
     with (
@@ -45,15 +41,12 @@ def console_beside(dsn: str, settings: Settings, name: str) -> Iterator[str]:
             dsn, serving.current, settings, decode=decoder_of(settings), connections=_CONNECTIONS, wait_s=_WAIT_S
         ) as service,
     ):
-        server = uvicorn.Server(server_config(create_app(service), proxies=()))
+        server = Server(create_app(service), proxies=())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="console")
         thread.start()
         try:
             address = address_of(listening, _HOST)
             yield one_time_link(dsn, address, name) or address
         finally:
-            said = logging.getLogger("uvicorn.error")
-            said.disabled = True  # it complains of each stream that ends before its client wants it to
-            server.handle_exit(signal.SIGINT, None)  # as a signal does: open streams end too
+            server.should_exit = True
             thread.join()
-            said.disabled = False

@@ -23,7 +23,7 @@ from store.connection import Connection
 
 log = structlog.get_logger("coilflow.console")
 
-MOST_LISTENERS = 800
+MOST_LISTENERS = 600  # of 800 connections of a process: pages and machines find some free
 MOST_WAITING = 2_000  # events, of one listener
 _POLL_S = 0.2
 _AT_ONCE = 500  # changes read
@@ -105,11 +105,20 @@ class Feed:
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Let every listener go, and end."""
+    def end(self) -> None:
+        """Let every listener go, and nobody join any more."""
         self._stopped.set()
         self.let_go()
+
+    def stop(self) -> None:
+        """End, and wait until nothing is read any more."""
+        self.end()
         self._thread.join()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody joins any more."""
+        return self._stopped.is_set()
 
     @property
     def alive(self) -> bool:

@@ -33,8 +33,9 @@ def hash_password(password: str) -> str:
 def is_password(password: str, password_hash: str | None) -> bool:
     """Whether it is the one; for somebody who is not there (None) it takes as long to say no."""
     nobodys = _nobodys()
+    typed = one_spelling(password)[: _MOST_CHARACTERS + 1]
     try:
-        _hasher.verify(password_hash or nobodys, one_spelling(password)[:_MOST_CHARACTERS])
+        _hasher.verify(password_hash or nobodys, "" if utf8_fault(typed) else typed)
     except (VerifyMismatchError, InvalidHashError):
         return False
     return password_hash is not None

@@ -1,7 +1,8 @@
 """Draw docs/pictures/console_*.png: every page of the console over a demonstration's line, by Chromium.
 
-`python -m docs.console_pictures`; with a number of coils after it, a longer story: from 800 on its models slip and a
-successor is trained, which takes minutes. Debian's package `chromium` is needed.
+`python -m docs.console_pictures` takes some minutes: the models slip and a successor is trained, so that there is
+something to see. With a number of coils after it, another story; below 800 nothing is trained. Debian's package
+`chromium` is needed.
 """
 
 import io
@@ -30,8 +31,8 @@ from store.registered import EVERY_PLANT, serving
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH_PX, MOST_HEIGHT_PX = 1440, 1500
-COILS = 400  # among so many some are refused
-_COLOURS = 128
+COILS = 1600  # as `coilflow demo`
+_COLOURS = 256
 _MOST_MS = 300_000.0  # until a page stands, on a busy machine
 _JOBS = ("drift", "embed", "review_draw")  # whose work pages show and the story does without
 _IN_SIGHT = """
@@ -40,6 +41,13 @@ _IN_SIGHT = """
 _SHOWN_COIL = """
 select plant, coil_id from coilflow.verdicts where role = 'champion' and label = 'NOK' order by p_nok desc limit 1
 """
+_REFUSED_WHEN_THEY_RAN = """
+update coilflow.coils as c
+set seen_at = v.decided_at
+from coilflow.verdicts as v
+where c.state = 'dead_lettered' and v.plant = c.plant
+  and v.coil_id = (select max(coil_id) from coilflow.verdicts where plant = c.plant and coil_id < c.coil_id)
+"""  # the story has a clock of its own
 _NEWEST_LETTER = "select dead_letter_id from coilflow.dead_letters order by dead_letter_id desc limit 1"
 
 
@@ -53,14 +61,16 @@ def main(coils: int) -> None:
         settings = Settings(data_dir=Path(folder))
         with embedded_postgres(settings.data_dir) as server, sync_playwright() as playwright:
             dsn = create_database(server, "pictures")
-            _run(dsn, settings, coils)
-            with console_beside(dsn, settings, "anna") as link:
+            given = _run(dsn, settings, coils)
+            with console_beside(dsn, given, "anna") as link:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 _draw_all(browser, link, _places(dsn))
                 browser.close()
 
 
-def _run(dsn: str, settings: Settings, coils: int) -> None:
+def _run(dsn: str, settings: Settings, coils: int) -> Settings:
+    """Let the story run, and what pages show beside it; the story's own settings."""
+    story: list[Settings] = []
     run_story(
         coils,
         seed=0,
@@ -70,22 +80,26 @@ def _run(dsn: str, settings: Settings, coils: int) -> None:
         tell=lambda who, said: print(who, *said, flush=True),  # noqa: T201 - a command
         on_coils=lambda _: None,
         on_rejects=lambda _: None,
+        on_ready=story.append,
     )
+    [given] = story
     with connect(dsn) as connection:
         [newest] = connection.execute("select max(decided_at) as at from coilflow.verdicts").fetchall()
+        connection.execute(_REFUSED_WHEN_THEY_RAN)
     ended_at = newest["at"] + timedelta(hours=2)
     for job in _JOBS:
         ran = run_once(
             dsn,
             job,
-            settings=settings,
-            jobs=registered_jobs(settings),
+            settings=given,
+            jobs=registered_jobs(given),
             clock=lambda: ended_at,
             who="anna",
             why="for the pictures",
             stop=threading.Event(),
         )
         print(job, ran.outcome, ran.error or "", flush=True)  # noqa: T201 - a command
+    return given
 
 
 def _places(dsn: str) -> dict[str, str]:
@@ -140,6 +154,7 @@ def _draw(context: BrowserContext, place: str, file: Path) -> None:
             f"{place} answered {answer and answer.status}", remedy="look at it by `coilflow demo --console`"
         )
     page.locator("[data-later]").wait_for(state="detached")
+    page.locator("#pulse.waits").wait_for(state="detached")
     page.wait_for_function(_IN_SIGHT)
     shot = Image.open(io.BytesIO(page.screenshot(clip=_drawn(page)))).convert("RGB")
     shot.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)

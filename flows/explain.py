@@ -243,7 +243,8 @@ def _sentence(found: Explanation) -> str:
     if not speaking:
         return f"p(NOK) {found.base_p_nok:.2f}: no stretch of the coil speaks for NOK by itself"
     places = "this place" if len(speaking) == 1 else f"these {len(speaking)} places"
+    still = ", NOK still: the rest speaks for it too" if found.p_nok_without_regions >= found.threshold else ""
     return (
         f"p(NOK) {found.base_p_nok:.2f}, NOK from {found.threshold:.2f} on; "
-        f"it would be {found.p_nok_without_regions:.2f} with undisturbed strip at {places}"
+        f"it would be {found.p_nok_without_regions:.2f} with undisturbed strip at {places}{still}"
     )

@@ -14,7 +14,6 @@ from schemas.coils import BoolArray, Float32Array, FloatArray
 from schemas.layout import MATRIX_SHAPE
 from schemas.matrices import Scale, tensor_values
 
-_BULK = (0.25, 0.75)  # quantiles between which a grey coil is taken to lie in its band
 _TOP = np.float32(GREY_LEVELS - 1)
 
 
@@ -61,10 +60,10 @@ def occluded(batch: pa.RecordBatch, ensemble: Ensemble) -> Occluded:
 
     Zeiler & Fergus (2014, ECCV, section 4.2) put a grey square over a part. A network that never saw bars answers to
     the bar as well as to what it hides, so what stands there has to be something that it knows as nothing (Sturmfels,
-    Lundberg & Lee 2020, Distill; Petsiuk et al. 2018, RISE, blur for the same reason). Here it is what the strip looks
-    like where nothing happened, sensor by sensor: the median along the coil, kept within the band, so that a defect as
-    long as the coil does not become the normal. On scale `limits` the whole band is zero by the plant's definition, and
-    so is that median. On scale `self` the band is not known, and the middle half of the coil's cells stands for it.
+    Lundberg & Lee 2020, Distill; Petsiuk et al. 2018, RISE, blur for the same reason). Here it is strip in its band. On
+    scale `limits` that is zero by the plant's definition; on scale `self` it is the coil's commonest level, which the
+    form has at zero too and which is its band where any of it was (`models.scales`). A profile of the coil itself, the
+    median of each sensor, would keep what lies all along the strip, such as a wedge, and with it the verdict.
 
     A member of scale `self` sees a `limits` coil stretched as the whole coil is, with or without a part: what a part
     does is not mixed with what stretching the rest anew would do.
@@ -86,7 +85,7 @@ def occluded(batch: pa.RecordBatch, ensemble: Ensemble) -> Occluded:
     for member in members:
         wanted = _form_of(member.manifest.scale, scale)
         if wanted not in forms:
-            forms[wanted] = _form(wanted, matrix, spread, band_known=scale == "limits")
+            forms[wanted] = _form(wanted, scale, matrix, spread)
     changed = np.zeros(MATRIX_SHAPE, dtype=np.bool_)
     for form in forms.values():
         changed |= form.matrix != form.plain
@@ -102,19 +101,15 @@ def _form_of(member: Scale, source: Scale) -> Scale:
     return "self" if source == "self" else member
 
 
-def _form(scale: Scale, matrix: Float32Array, spread: Float32Array, *, band_known: bool) -> Form:
-    seen, seen_spread = matrix[0], spread[0]
-    if scale == "self":
+def _form(member: Scale, source: Scale, matrix: Float32Array, spread: Float32Array) -> Form:
+    seen, seen_spread, level = matrix[0], spread[0], np.float32(0)
+    if member == "self":
         seen, seen_spread = to_self_scale(matrix)[0], to_self_spread(spread, matrix)[0]
-    if not band_known:
-        low, high = np.quantile(seen, _BULK)
-        level = np.clip(np.median(seen, axis=0), low, high)
-    else:
-        level = np.float32(0) if scale == "limits" else _stretched_zero(matrix[0], seen)
+        level = _stretched_zero(matrix[0], seen) if source == "limits" else level
     return Form(
         matrix=seen,
         spread=seen_spread,
-        plain=np.broadcast_to(level, MATRIX_SHAPE).astype(np.float32),
+        plain=np.full(MATRIX_SHAPE, level, dtype=np.float32),
         plain_spread=np.broadcast_to(np.median(seen_spread, axis=0), MATRIX_SHAPE).astype(np.float32),
     )
 

@@ -1,4 +1,4 @@
-"""How each sensor of the gauge has done over many coils: stuck, reading off, calibrating; and rows that are missing.
+"""How each sensor of the gauge has done over many coils: stuck, noisy, off, calibrating; and rows that are missing.
 
 One coil tells little of a sensor that reads off: a thin stripe looks alike. Over many coils stripes lie here and there,
 and what stays is the gauge. A sensor is held against the line across the strip that the others of its face draw: wedge
@@ -15,8 +15,10 @@ from schemas.coils import BoolArray, CoilBatch, FloatArray, IntArray
 from schemas.layout import FACES, SENSORS_PER_FACE
 
 OFF_SHARE = 0.03  # of the coating: half of the coils read further off than that, to one side
+NOISY = 2.0  # times as restless from row to row as the others of its face, in half of the coils
 _FACES = len(FACES)
 _LEAST_KEPT = 6  # sensors that draw the line: it has three parameters
+_MOSTLY = 0.5  # of the coils
 _ACROSS = np.linspace(-1, 1, SENSORS_PER_FACE)
 _SQUARE = np.stack([np.ones_like(_ACROSS), _ACROSS, _ACROSS**2], axis=1)
 
@@ -28,6 +30,7 @@ class GaugeHealth:
     coils: int
     stuck_coils: IntArray  # [2, 9] in how many a stretch repeats one value
     calibrating_share: FloatArray  # [2, 9] of rows
+    restless: FloatArray  # [2, 9] times the others' change from row to row, median; NaN: nothing known
     off_share: FloatArray  # [2, 9] reading above the others' line, relative to the coating, median; NaN: nothing known
     missing_share: FloatArray  # [2] of rows that were expected
 
@@ -35,6 +38,12 @@ class GaugeHealth:
     def off(self) -> BoolArray:
         """[2, 9] bool: which sensors read off."""
         found: BoolArray = np.abs(np.nan_to_num(self.off_share)) > OFF_SHARE
+        return found
+
+    @property
+    def noisy(self) -> BoolArray:
+        """[2, 9] bool: which sensors are noisy."""
+        found: BoolArray = np.nan_to_num(self.restless) > NOISY
         return found
 
 
@@ -51,6 +60,7 @@ def gauge_health(coils: CoilBatch) -> GaugeHealth:
             coils=0,
             stuck_coils=none.astype(np.int64),
             calibrating_share=none,
+            restless=np.full(shape, np.nan),
             off_share=np.full(shape, np.nan),
             missing_share=np.zeros(_FACES),
         )
@@ -69,6 +79,7 @@ def gauge_health(coils: CoilBatch) -> GaugeHealth:
         coils=count,
         stuck_coils=_stuck(coils),
         calibrating_share=_by_face(calibrating).sum(axis=0) / rows.reshape(count, _FACES).sum(axis=0)[:, None],
+        restless=_restless(np.where(calibrates, np.nan, coils.mean_g_m2), coils.face_start),
         off_share=np.stack([_off(_by_face(mean)[:, face]) for face in range(_FACES)]),
         missing_share=missing / coils.expected_rows.reshape(count, _FACES).sum(axis=0),
     )
@@ -83,19 +94,41 @@ def _stuck(coils: CoilBatch) -> IntArray:
     return found
 
 
+def _restless(told_g_m2: FloatArray, face_start: IntArray) -> FloatArray:
+    """[2, 9] mean change of each sensor from row to row over that of its face's middle sensor, median of the coils.
+
+    Args:
+        told_g_m2: [R, 9]; NaN where a sensor calibrates.
+        face_start: [2B + 1] offsets of the faces.
+    """
+    change = np.abs(np.diff(told_g_m2, axis=0, prepend=np.nan))
+    change[face_start[:-1]] = np.nan  # from one face to the next there is no step
+    known = ~np.isnan(change)
+    steps = np.add.reduceat(known, face_start[:-1], dtype=np.int64)
+    moved = np.add.reduceat(np.where(known, change, 0.0), face_start[:-1])
+    mean = np.divide(moved, steps, out=np.full(moved.shape, np.nan), where=steps > 0)
+    middle = np.nanmedian(np.where(steps > 0, mean, 0.0), axis=1, keepdims=True)
+    times = np.divide(mean, middle, out=np.full(mean.shape, np.nan), where=middle > 0)
+    by_face = _by_face(times)
+    told = ~np.isnan(by_face).all(axis=0)
+    return np.where(told, np.nanmedian(np.where(told, by_face, 0.0), axis=0), np.nan)
+
+
 def _off(mean_g_m2: FloatArray) -> FloatArray:
     """[9] how far each sensor of a face lies above the square through the others, relative to the coating, by median.
 
     A sensor that reads off bends the line that its neighbours are held against: the worst is set aside, and the others
-    are looked at again.
+    are looked at again. So is one that tells nothing of most coils, for it must not hide the rest.
 
     Args:
         mean_g_m2: [B, 9] of B coils; NaN where a sensor told nothing, whose coil then says nothing.
     """
-    whole = mean_g_m2[~np.isnan(mean_g_m2).any(axis=1)]
-    if not len(whole):
+    silent = np.isnan(mean_g_m2)
+    kept = silent.mean(axis=0) < _MOSTLY
+    whole = mean_g_m2[~silent[:, kept].any(axis=1)]
+    if not len(whole) or kept.sum() < _LEAST_KEPT:
         return np.full(SENSORS_PER_FACE, np.nan)
-    kept = np.ones(SENSORS_PER_FACE, dtype=bool)
+    whole = np.where(kept, whole, np.nan)
     while True:
         off: FloatArray = np.median(_above_others(whole, kept), axis=0)
         worst = int(np.argmax(np.where(kept, np.abs(off), 0)))

@@ -34,6 +34,7 @@ from store.registry_steps import known_ensemble
 from store.scores import ModelScore, latest_scores
 
 _EVERY_S = 15.0
+_OLDEST_S = 150.0  # what was counted longer ago is not shown: each of ten statements may take ten seconds
 _MEASURES = ("agreement", "recall", "false_alarms", "precision")
 _LIMITS = ("low", "value", "high")
 _TABLES: tuple[tuple[Shown, Table, str], ...] = (  # a figure, the table that has it, and its column there
@@ -59,13 +60,20 @@ class Figures(Collector):
 
     def __init__(self) -> None:
         self.families: Sequence[GaugeMetricFamily] = ()
+        self._told_s = time.monotonic()
+
+    def tell(self, families: Sequence[GaugeMetricFamily]) -> None:
+        """Show these from now on."""
+        self.families, self._told_s = families, time.monotonic()
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Which figures there are, before any was counted."""
         return (one.family(()) for one in SHOWN)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The figures."""
+        """The figures; of a count that hangs or has ended only that there are none."""
+        if time.monotonic() - self._told_s > _OLDEST_S:
+            return iter((metrics.DATABASE_UP.family([((), 0)]),))
         return iter(self.families)
 
 
@@ -103,12 +111,14 @@ def _keep_counting(figures: Figures, dsn: str, settings: Settings, every_s: floa
             began_s = time.monotonic()
             counted = count_figures(database.connection(), settings, now=datetime.now(UTC))
             took = metrics.COUNTING_SECONDS.family([((), time.monotonic() - began_s)])
-            figures.families = (metrics.DATABASE_UP.family([((), 1)]), took, *counted)
+            figures.tell((metrics.DATABASE_UP.family([((), 1)]), took, *counted))
             failed = False
-        except StoreError as error:
-            figures.families = (metrics.DATABASE_UP.family([((), 0)]),)  # old figures would look like new ones
+        except Exception as error:  # noqa: BLE001 - whatever it is: who watches goes on watching
+            figures.tell((metrics.DATABASE_UP.family([((), 0)]),))  # old figures would look like new ones
             database.close()
-            if not failed:
+            if not isinstance(error, StoreError):
+                _log.exception("counting what monitoring shows failed and is tried again")
+            elif not failed:
                 _log.warning("what monitoring shows cannot be counted", reason=str(error), remedy=error.remedy)
             failed = True
         stop.wait(every_s)

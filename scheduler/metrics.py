@@ -30,7 +30,8 @@ class Shown:
 
 
 DATABASE_UP = Shown(
-    name="coilflow_database_up", what="1 where the figures could be counted, 0 where the database is away"
+    name="coilflow_database_up",
+    what="1 where the figures could be counted of late, 0 where not: above all where the database is away",
 )
 COUNTING_SECONDS = Shown(name="coilflow_figures_counting_seconds", what="How long counting these figures took, s")
 UNFINISHED = Shown(

@@ -19,7 +19,7 @@ class ConsoleSettings(BaseModel):
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # whose X-Forwarded-For and X-Forwarded-Proto are believed
     session_idle_h: _Hours = 8.0  # without a request, a person is signed out
     session_h: _Hours = 24.0  # since signing in, whatever was done
-    failed_sign_ins: _Count = 10  # of one name in a quarter of an hour; ten times as many of one address
+    failed_sign_ins: _Count = 10  # of a name from an address in a quarter of an hour; ten times as many of either
     requests_a_minute: _Count = 3_000  # of one key or session
     event_requests_a_minute: _Count = 30_000  # of one key, to `/api/v1/events`
     anonymous_requests_a_minute: _Count = 600  # of one address, without a valid key or session

@@ -17,7 +17,7 @@ _TOO_LARGE = "54"  # SQLSTATE class: a limit of the program that no waiting chan
 _STOOD_STILL = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)  # session ended
 CONNECT_TIMEOUT_S = 5
 # A server that vanished behind a broken network is noticed within half a minute, and not after two hours.
-_ALIVE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "25000"}
+ALIVE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "25000"}
 # For a session that holds locks others wait for, silence is noticed in about ten seconds.
 WATCHED = {
     "keepalives_idle": "5",
@@ -72,7 +72,7 @@ def connect(dsn: str, *, application_name: str = "coilflow") -> Iterator[Connect
         StoreError: the DSN cannot be read; a StoreUnavailableError where the server cannot be reached.
     """
     known = parameters_of(dsn)
-    defaults = {"application_name": application_name, "connect_timeout": str(CONNECT_TIMEOUT_S), **_ALIVE}
+    defaults = {"application_name": application_name, "connect_timeout": str(CONNECT_TIMEOUT_S), **ALIVE}
     conninfo = make_conninfo("", **{**defaults, **known})
     try:
         connection = psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)

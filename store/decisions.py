@@ -60,8 +60,12 @@ def record_decision(
         connection.execute(query("record_decision"), parameters)
 
 
-def last_decisions(connection: Connection, job: str, *, most: int) -> tuple[StoredDecision, ...]:
-    """The newest decisions of a job, newest first; raises StoreError."""
+def last_decisions(
+    connection: Connection, job: str, *, most: int, before_id: int | None = None
+) -> tuple[StoredDecision, ...]:
+    """The newest decisions of a job, newest first; those before one only, where it is given. Raises StoreError."""
     with store_errors(f"read the decisions of the job {job}"):
-        rows = connection.execute(query("last_decisions"), {"job": job, "most": most}).fetchall()
+        rows = connection.execute(
+            query("last_decisions"), {"job": job, "before_id": before_id, "most": most}
+        ).fetchall()
     return tuple(StoredDecision(**{**row, "why": tuple(row["why"])}) for row in rows)

@@ -9,7 +9,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from schemas.errors import StoreUnavailableError
-from store.connection import CONNECT_TIMEOUT_S, Connection, describe, parameters_of
+from store.connection import ALIVE, CONNECT_TIMEOUT_S, Connection, describe, parameters_of
 from store.waits import limit_waits
 
 Pool = ConnectionPool[psycopg.Connection[DictRow]]
@@ -30,7 +30,7 @@ def connection_pool(dsn: str, *, size: int, wait_s: float, application_name: str
     Raises:
         StoreError: the DSN cannot be read.
     """
-    defaults = {"application_name": application_name, "connect_timeout": str(CONNECT_TIMEOUT_S)}
+    defaults = {"application_name": application_name, "connect_timeout": str(CONNECT_TIMEOUT_S), **ALIVE}
     pool: Pool = ConnectionPool(
         make_conninfo("", **{**defaults, **parameters_of(dsn)}),
         kwargs={"autocommit": True, "row_factory": dict_row},

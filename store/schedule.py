@@ -227,9 +227,9 @@ def end_attempt(
         return connection.execute(query("end_attempt"), parameters).fetchone() is not None
 
 
-def last_fires(connection: Connection, job: str, *, most: int) -> tuple[PastFire, ...]:
-    """The newest fires of a job, newest first; raises StoreError."""
-    parameters = {"job": job, "fire_id": None, "most": most}
+def last_fires(connection: Connection, job: str, *, most: int, before: datetime | None = None) -> tuple[PastFire, ...]:
+    """The newest fires of a job, newest first; those of before a moment only, where one is given. Raises StoreError."""
+    parameters = {"job": job, "fire_id": None, "before": before, "most": most}
     with store_errors(f"read the runs of the job {job}"):
         return tuple(PastFire(**row) for row in connection.execute(query("last_fires"), parameters))
 
@@ -237,7 +237,9 @@ def last_fires(connection: Connection, job: str, *, most: int) -> tuple[PastFire
 def past_fire(connection: Connection, fire_id: int) -> PastFire:
     """A fire that is stored, with its last attempt; raises StoreError."""
     with store_errors(f"read the fire {fire_id}"):
-        [row] = connection.execute(query("last_fires"), {"job": None, "fire_id": fire_id, "most": 1}).fetchall()
+        [row] = connection.execute(
+            query("last_fires"), {"job": None, "fire_id": fire_id, "before": None, "most": 1}
+        ).fetchall()
     return PastFire(**row)
 
 

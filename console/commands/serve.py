@@ -30,10 +30,8 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8321,
 ) -> int:
     """Serve REST and the page until SIGTERM, and judge the coils that come by it."""
-    import uvicorn  # noqa: PLC0415 - other commands start faster without
-
-    from console.rest.app import create_app  # noqa: PLC0415
-    from console.rest.connections import server_config  # noqa: PLC0415
+    from console.rest.app import create_app  # noqa: PLC0415 - other commands start faster without
+    from console.rest.connections import Server  # noqa: PLC0415
     from console.rest.service import running_service  # noqa: PLC0415
 
     settings = load_settings()
@@ -58,7 +56,7 @@ def serve(
         )
         for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops on them, and then raises them again
             signal.signal(number, lambda *_: None)
-        uvicorn.Server(server_config(create_app(service), proxies=settings.console.proxies)).run(sockets=[listening])
+        Server(create_app(service), proxies=settings.console.proxies).run(sockets=[listening])
     return 0
 
 

@@ -14,6 +14,8 @@ from fastapi import Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer, SecurityScopes
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from console.rest.problems import ProblemError
 from console.rest.rates import Rates
@@ -40,7 +42,8 @@ __all__ = [
 SESSION_COOKIE = "coilflow_session"
 CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf_token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORMS_OF_ALL = ("/sign-in", "/theme")  # what who is not signed in may send
+_FORM = "application/x-www-form-urlencoded"
 
 # For the OpenAPI document; `caller` reads the header by itself.
 _bearer = HTTPBearer(
@@ -92,6 +95,17 @@ async def caller(request: Request, needed: SecurityScopes, _: Annotated[object, 
     return found
 
 
+def known_first(app: ASGIApp) -> ASGIApp:
+    """Look who writes before anything of what they send is read: endpoints are asked after their body is."""
+
+    async def run(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS and scope["path"] not in FORMS_OF_ALL:
+            await _identified(Request(scope, receive))
+        await app(scope, receive, send)
+
+    return run
+
+
 async def _identified(request: Request) -> Caller:
     rates = rates_of(request)
     authorization = request.headers.get("authorization")
@@ -129,7 +143,7 @@ def _machine(known: KeyHolder) -> Caller:
 
 async def _check_csrf(request: Request) -> None:
     sent = request.headers.get(CSRF_HEADER)
-    if sent is None and request.headers.get("content-type", "").lower().startswith(_FORMS):
+    if sent is None and request.headers.get("content-type", "").lower().startswith(_FORM):
         field = (await request.form()).get(CSRF_FIELD)
         sent = field if isinstance(field, str) else None
     if not hmac.compare_digest((sent or "").encode(), csrf_token_of(request).encode()):

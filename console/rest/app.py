@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
 from console.metrics import measured, routed
@@ -25,9 +25,10 @@ from console.rest import (
     search,
     stream,
 )
-from console.rest.guards import bounded, known_names_only, own_pages_only, secured
+from console.rest.access import known_first
+from console.rest.guards import bounded, known_names_only, own_cookies_only, own_pages_only, secured, unambiguous
 from console.rest.names import keep_slashes
-from console.rest.openapi import describe, name_methods
+from console.rest.openapi import describe, known_parameters_only, name_methods
 from console.rest.problems import add_problems
 from console.rest.rates import Rates
 from console.rest.service import Service
@@ -52,7 +53,9 @@ def create_app(service: Service) -> FastAPI:
     app = _Console(
         title="coilflow",
         version=version("coilflow"),
-        description="Events of galvanized coils in, verdicts out; errors are RFC 9457 problem details.",
+        description="Events of galvanized coils in, verdicts out. Every error is a problem as RFC 9457 has it, also "
+        "those that any request may meet: 405, 421 (the console is not known by the name it was called), 431 and 500.",
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,  # see console/rest/docs.py
         redoc_url=None,
         openapi_url=None,
@@ -62,6 +65,8 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(routed)
     app.add_middleware(keep_slashes)
     app.add_middleware(bounded, body_s=settings.body_s)
+    app.add_middleware(own_cookies_only)
+    app.add_middleware(unambiguous)
     app.add_middleware(own_pages_only)
     app.add_middleware(known_names_only, names=settings.hosts)
     add_problems(app)
@@ -81,10 +86,12 @@ def create_app(service: Service) -> FastAPI:
         schedule,
         deadletters,
         audits,
-        health,
-        docs,
     ):
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(known_parameters_only)])
+    app.include_router(health.router)
+    app.include_router(docs.router)
     add_sign_in(app)
     add_site(app)
+    # Within the handlers of errors, which `add_middleware` is not.
+    app.router.middleware_stack = known_first(app.router.middleware_stack)  # type: ignore[assignment]  # any awaitable
     return app

@@ -5,8 +5,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from console.rest.access import Reads
 from console.rest.names import REST, NamedCoil, never_seen
@@ -65,13 +64,15 @@ class CoilAnswer(BaseModel):
     coil_id: str
     state: Literal["open", "decided", "dead_lettered"]
     seen_at: datetime
-    order: Order | None  # the coil and what was ordered
-    verdict: CoilVerdict | None  # the one that stands, as its event carries it, with each member's vote
-    history: list[PastVerdictAnswer]  # every verdict, newest first
-    feedback: list[Word]  # every word, in the order in which they were said
-    label: CoilLabel | None  # what these words come to
-    early_warning: CoilWarning | None  # that it was out of band before it ended
-    dead_letters: list[DeadLetterAnswer]  # newest first
+    order: Order | None = Field(description="The coil and what was ordered.")
+    verdict: CoilVerdict | None = Field(
+        description="The one that stands, as its event carries it, with each member's vote."
+    )
+    history: list[PastVerdictAnswer] = Field(description="Every verdict, newest first.")
+    feedback: list[Word] = Field(description="Every word, in the order in which they were said.")
+    label: CoilLabel | None = Field(description="What these words come to.")
+    early_warning: CoilWarning | None = Field(description="That it was out of band before it ended.")
+    dead_letters: list[DeadLetterAnswer] = Field(description="Newest first.")
 
 
 @router.get(
@@ -123,7 +124,7 @@ def get_verdict(request: Request, key: NamedCoil, _: Reads) -> Response:
     if is_known(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     data = verdict_data(stands.verdict, decided_at=stands.decided_at)
-    return JSONResponse(data.model_dump(mode="json"), headers=headers)
+    return Response(data.model_dump_json(), media_type="application/json", headers=headers)
 
 
 def standing(connection: Connection, key: CoilKey) -> StoredVerdict:

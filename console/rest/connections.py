@@ -1,6 +1,7 @@
 """How connections are served: one that stands still is given up, and there are no more than a process bears."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
@@ -15,13 +16,25 @@ _MOST_CONNECTIONS = 900  # more are closed unheard
 _GRACE_S = 10  # for requests in hand, once told to stop
 
 
-def server_config(app: FastAPI, *, proxies: Sequence[IPv4Network | IPv6Network]) -> uvicorn.Config:
-    """How uvicorn serves the console.
+class Server(uvicorn.Server):
+    """uvicorn's, for the console; told to stop, it ends the event streams, which would never end by themselves.
 
     Args:
         app: the console.
         proxies: addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
+
+    def __init__(self, app: FastAPI, *, proxies: Sequence[IPv4Network | IPv6Network]) -> None:
+        super().__init__(_config(app, proxies))
+        self._feed = app.state.service.feed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests in hand come to their end."""
+        self._feed.end()
+        await super().shutdown(sockets)
+
+
+def _config(app: FastAPI, proxies: Sequence[IPv4Network | IPv6Network]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=ImpatientProtocol,

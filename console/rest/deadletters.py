@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, StrictBool, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter
 
 from console.letters import as_object
 from console.rest.access import Operates, Reads
@@ -39,19 +39,19 @@ class Letter(BaseModel):
     state: State
     plant: str | None
     coil_id: str | None
-    coil: str | None  # where to look for it
-    whole_coil: bool  # false: one message
+    coil: str | None = Field(description="Where to look for it.")
+    whole_coil: bool = Field(description="False: it is one message of a coil, or of none.")
     step: str
     error: str
     remedy: str
     place: str
-    topic: str | None  # of Kafka; null: it came another way
+    topic: str | None = Field(description="Topic of Kafka; null: it came another way.")
     partition: int | None
     offset: int | None
     bytes: int
     created_at: datetime
     fingerprint: str
-    handled_by: str | None  # who replayed or discarded it last
+    handled_by: str | None = Field(description="Who replayed or discarded it last.")
     handled_why: str | None
     handled_at: datetime | None
 
@@ -67,7 +67,7 @@ class WholeLetter(Letter):
     """A dead letter with what came."""
 
     original_base64: str
-    key_base64: str | None  # of the message
+    key_base64: str | None = Field(description="Key of the message.")
     headers: list[Header]
 
 
@@ -75,7 +75,7 @@ class Letters(BaseModel):
     """The newest first."""
 
     items: list[Letter]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 class ReplayRequest(BaseModel):
@@ -84,7 +84,7 @@ class ReplayRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     why: Said | None = None
-    again: StrictBool = False  # also where it was sent, resolved or discarded before
+    again: StrictBool = Field(default=False, description="Also where it was sent, resolved or discarded before.")
 
 
 class DiscardRequest(BaseModel):
@@ -99,7 +99,7 @@ class Handled(BaseModel):
     """What became of it."""
 
     letter: Letter
-    said: str  # in a sentence
+    said: str = Field(description="What became of it, in a sentence.")
 
 
 @router.get("/api/v1/dead-letters", summary="List dead letters", responses={400: {"description": "no such cursor"}})

@@ -3,15 +3,19 @@
 import time
 from datetime import UTC, datetime
 from http import HTTPStatus
-from urllib.parse import quote, unquote_to_bytes
+from typing import Literal
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
 from console.rest.access import SendsEvents
-from console.rest.problems import ProblemError, problem
+from console.rest.event_bodies import BATCH, MOST_EVENTS, event_operation
+from console.rest.names import coil_path
+from console.rest.problems import Problem, ProblemError, problem
 from console.rest.service import Service, service_of
 from flows.intake import Fate, Message, Refused, read_event, split_batch, take_in, words_of
 from flows.kafka.metrics import MESSAGES
@@ -24,23 +28,52 @@ from store.pool import borrowed
 
 log = structlog.get_logger("coilflow.console")
 
-MOST_EVENTS = 5_000
-BATCH = "application/cloudevents-batch+json"
 _PATH = "/api/v1/events"
 
-router = APIRouter()
+router = APIRouter(tags=["events"])
+
+
+class EventTold(BaseModel):
+    """What became of one event."""
+
+    id: str | None = Field(default=None, description="Left out where it could not be read, as `source` is.")
+    source: str | None = None
+    status: Literal["accepted", "repeated", "refused"]
+    coil: str | None = Field(default=None, description="Where to look for it; left out of a refused event.")
+    error: str | None = Field(default=None, description="What is wrong with a refused event.")
+    remedy: str | None = None
+
+
+class EventsTold(BaseModel):
+    """What became of the events, in their order."""
+
+    accepted: int
+    repeated: int
+    refused: int
+    events: list[EventTold]
+
+
+class EventsProblem(Problem):
+    """Problem details, with what became of each event where they were read."""
+
+    events: tuple[EventTold, ...] = ()
 
 
 @router.post(
     _PATH,
     status_code=HTTPStatus.ACCEPTED,
+    response_model=EventsTold,
     summary="Send events",
+    openapi_extra=event_operation(),
     responses={
-        202: {"description": "at least one event is stored; `Location` is where to look for its coil"},
-        413: {"description": "the body is too large"},
+        202: {
+            "description": "at least one event is stored, now or before",
+            "headers": {
+                "Location": {"schema": {"type": "string"}, "description": "where to look for the first event's coil"}
+            },
+        },
         415: {"description": "the content type is none that is read"},
-        422: {"description": "every event was refused; each is kept as a dead letter"},
-        503: {"description": "the database is away or busy: send it again after `Retry-After`"},
+        422: {"model": EventsProblem, "description": "every event was refused; each is kept as a dead letter"},
     },
 )
 async def post_events(request: Request, _: SendsEvents) -> JSONResponse:
@@ -128,11 +161,6 @@ def _key(fate: Fate) -> CoilKey | None:
 
 def _coil_path(fate: Fate) -> str | None:
     return None if isinstance(fate.item, Refused) else coil_path(fate.item.key)
-
-
-def coil_path(key: CoilKey) -> str:
-    """Where to look for a coil."""
-    return f"/api/v1/coils/{quote(key.plant, safe='')}/{quote(key.coil_id, safe='')}"
 
 
 def _told(fate: Fate) -> dict[str, object]:

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console.rest.access import SAFE_METHODS
+from console.rest.access import FORMS_OF_ALL, SAFE_METHODS
 from console.rest.problems import ProblemError, problem
 from console.rest.rates import EVENTS_PATH
 
 LARGEST_EVENTS_BYTES = 8 * 1024 * 1024
 LARGEST_BODY_BYTES = 1024 * 1024  # of all else
+_LARGEST_FORM_BYTES = 64 * 1024  # of FORMS_OF_ALL: nobody is known before they are read
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
@@ -27,6 +28,8 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+_LARGEST_BYTES = {EVENTS_PATH: LARGEST_EVENTS_BYTES} | dict.fromkeys(FORMS_OF_ALL, _LARGEST_FORM_BYTES)  # by path
+_OWN_COOKIES = (b"coilflow_session=", b"coilflow_theme=")
 _HSTS = "max-age=31536000"
 _ASKED_BY_NAME = ("/healthz", "/readyz", "/metrics")  # by machines, who know the console by any name; they show no coil
 
@@ -58,12 +61,12 @@ def known_names_only(app: ASGIApp, *, names: Iterable[str]) -> ASGIApp:
         app: that is guarded.
         names: beside addresses, localhost and this machine's own name.
     """
-    known = {name.lower().rstrip(".") for name in (*names, "localhost", socket.gethostname(), socket.getfqdn())}
+    known = {_host_name(name) for name in (*names, "localhost", socket.gethostname(), socket.getfqdn())}
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         name = _host_name(headers.get("host", ""))
-        is_free = scope["type"] != "http" or scope["path"] in _ASKED_BY_NAME or "authorization" in headers
+        is_free = scope["type"] != "http" or scope["path"] in _ASKED_BY_NAME or _needs_its_key(scope, headers)
         if is_free or name in known or _is_address(name):
             await app(scope, receive, send)
         else:
@@ -86,7 +89,7 @@ def own_pages_only(app: ASGIApp) -> ASGIApp:
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
-        is_free = scope["type"] != "http" or scope["method"] in SAFE_METHODS or "authorization" in headers
+        is_free = scope["type"] != "http" or scope["method"] in SAFE_METHODS or _needs_its_key(scope, headers)
         if is_free or _is_own(headers):
             await app(scope, receive, send)
         else:
@@ -107,7 +110,7 @@ def bounded(app: ASGIApp, *, body_s: float) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        most = LARGEST_EVENTS_BYTES if scope["path"] == EVENTS_PATH else LARGEST_BODY_BYTES
+        most = _LARGEST_BYTES.get(scope["path"], LARGEST_BODY_BYTES)
         size, whole = 0, False
         until: float | None = None
 
@@ -142,10 +145,65 @@ def bounded(app: ASGIApp, *, body_s: float) -> ASGIApp:
     return run
 
 
+def unambiguous(app: ASGIApp) -> ASGIApp:
+    """Refuse a body whose end two servers see in two places, and forms in a shape that no page here sends.
+
+    A multipart form names the codec of its texts, and Python has some that take minutes for a megabyte.
+    """
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        if "content-length" in headers and "transfer-encoding" in headers:  # RFC 9112, section 6.1
+            answer = problem(
+                HTTPStatus.BAD_REQUEST,
+                "both Content-Length and Transfer-Encoding say where the body ends",
+                remedy="send one of them",
+                headers={"Connection": "close"},
+            )
+        elif headers.get("content-type", "").lower().lstrip().startswith("multipart/"):
+            answer = problem(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "nothing here reads a multipart body",
+                remedy="send JSON, or a form as application/x-www-form-urlencoded",
+            )
+        else:
+            await app(scope, receive, send)
+            return
+        await answer(scope, receive, send)
+
+    return run
+
+
+def own_cookies_only(app: ASGIApp) -> ASGIApp:
+    """Let the console's own cookies through: what others on this host keep in the browser is not for it.
+
+    Python before 3.11.10 also needs seconds for a quoted one that is full of backslashes (CVE-2024-7592).
+    """
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = [(name, _own(value) if name == b"cookie" else value) for name, value in scope["headers"]]
+            scope = {**scope, "headers": headers}
+        await app(scope, receive, send)
+
+    return run
+
+
+def _own(cookies: bytes) -> bytes:
+    found = (one.strip() for one in cookies.split(b";"))
+    return b"; ".join(one for one in found if one.startswith(_OWN_COOKIES) and b'"' not in one)
+
+
+def _needs_its_key(scope: Scope, headers: Headers) -> bool:
+    """Whether a key is shown where one is asked for; on a form for all it opens nothing, and excuses nothing."""
+    return "authorization" in headers and scope["path"] not in FORMS_OF_ALL
+
+
 def _too_large(most: int) -> ProblemError:
+    told = f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 2**10} KiB"
     return ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body is larger than {most // 2**20} MiB",
+        f"the body is larger than {told}",
         remedy="send fewer events at once" if most == LARGEST_EVENTS_BYTES else "send less at once",
     )
 

@@ -6,9 +6,9 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from console.rest.problems import RETRY_AFTER_S, ProblemError, problem
+from console.rest.problems import RETRY_AFTER_S, Problem, ProblemError, problem
 from console.rest.readiness import Finding, State, bundle
 from console.rest.service import service_of
 
@@ -26,7 +26,7 @@ class Check(BaseModel):
 
     state: State
     said: str
-    needed: bool  # false: where it fails, coils are taken in and judged all the same
+    needed: bool = Field(description="False: where it fails, coils are taken in and judged all the same.")
 
 
 class Checks(BaseModel):
@@ -44,8 +44,15 @@ class Ready(BaseModel):
     checks: Checks
 
 
+class NotReady(Problem):
+    """Problem details, with every check."""
+
+    checks: Checks
+
+
+@router.head("/healthz", include_in_schema=False)  # load balancers like to ask so
 @router.get("/healthz", summary="Whether the process works", responses={500: {"description": "start it again"}})
-def healthz(request: Request) -> Healthy:
+async def healthz(request: Request) -> Healthy:  # in no thread: all of them may wait for a database, which is not ill
     """Whether this process works; where it does not, a restart helps."""
     service = service_of(request)
     if not service.judge.alive:
@@ -55,11 +62,12 @@ def healthz(request: Request) -> Healthy:
     return Healthy()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     response_model=Ready,
     summary="Whether coils can be sent here",
-    responses={503: {"description": "not now: something that is needed fails; `checks` names it"}},
+    responses={503: {"model": NotReady, "description": "not now: something that is needed fails; `checks` names it"}},
 )
 def readyz(request: Request) -> Response:
     """Whether the database answers, what serves is loaded, and, for those who announce, the brokers let us in.

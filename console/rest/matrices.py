@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from console.rest.access import Reads
 from console.rest.coils import no_verdict
@@ -45,18 +45,20 @@ class MatrixAnswer(BaseModel):
     plant: str
     coil_id: str
     revision: str
-    ensemble_version: str  # that judged it
+    ensemble_version: str = Field(description="The ensemble that judged it.")
     scale: Literal["limits", "self"]
-    limits: LimitsAnswer | None  # by which it was normalised; null on scale self
+    limits: LimitsAnswer | None = Field(description="By which it was normalised; null on scale self.")
     zn_min_g_m2: float | None
     zn_max_g_m2: float | None
     length_m: float | None
     observed: float
-    columns: list[str]  # face and sensor of each of the 18
-    metres: list[float] | None  # middle of each of the 264; null where the length is not known
-    matrix: Cells  # 0 in the band, down to -1 below it, up to 1 above
-    spread: Cells  # standard deviation inside each chunk, in the same unit
-    coating_g_m2: Cells | None  # as read; null on scale self
+    columns: list[str] = Field(description="Face and sensor of each of the 18.")
+    metres: list[float] | None = Field(
+        description="Middle of each of the 264, m from the head; null where the length is not known."
+    )
+    matrix: Cells = Field(description="0 in the band, down to -1 below it, up to 1 above.")
+    spread: Cells = Field(description="Standard deviation inside each chunk, in the same unit.")
+    coating_g_m2: Cells | None = Field(description="As read, g/m²; null on scale self.")
 
 
 @router.get(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from schemas.audit import Ancestor, Change
 from schemas.audit_model import Answer, AuditedMember
@@ -79,7 +79,7 @@ class Scores(BaseModel):
     """As they changed, the newest first."""
 
     items: list[ScoreAnswer]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 class ShortScore(BaseModel):
@@ -95,7 +95,7 @@ class ShortScore(BaseModel):
     computed_at: datetime
 
 
-class Member(BaseModel):
+class Voter(BaseModel):
     """A model that votes."""
 
     model: str
@@ -115,7 +115,7 @@ class EnsembleAnswer(BaseModel):
     snapshot_digest: str | None
     limits_version: str
     digest: str
-    members: list[Member]
+    members: list[Voter]
     score: ShortScore | None
     registered_at: datetime
     changed_at: datetime
@@ -129,9 +129,9 @@ class WholeEnsemble(EnsembleAnswer):
 
     manifest: dict[str, Any]
     models: list[AuditedMember]
-    lineage: list[Ancestor]  # itself, its parent, ...
+    lineage: list[Ancestor] = Field(description="Itself, its parent, ...")
     changes: list[Change]
-    answers: list[Answer]  # of workers
+    answers: list[Answer] = Field(description="What workers answered to these changes.")
 
 
 class ServingAnswer(BaseModel):
@@ -156,7 +156,7 @@ class Models(BaseModel):
     """Ensembles, the newest first, what serves, and whether automatic change is frozen."""
 
     items: list[EnsembleAnswer]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
     serving: list[ServingAnswer]
     automation: Automation
 
@@ -166,6 +166,19 @@ class Promoted(BaseModel):
 
     champion: str | None
     plant: str | None
+
+
+class Shadowing(BaseModel):
+    """What judges beside the champion now; `plant` null: every plant without a champion of its own."""
+
+    shadow: str
+    plant: str | None
+
+
+class Rejected(BaseModel):
+    """What was given up for good."""
+
+    rejected: str
 
 
 class Frozen(BaseModel):
@@ -182,7 +195,7 @@ class DriftFigure(BaseModel):
     """A quantity of the latest coils beside those that the ensemble was made for."""
 
     psi: float
-    at_least: float  # above which it drifted
+    at_least: float = Field(description="Above this PSI it has drifted.")
     mean: float | None = None
     reference_mean: float | None = None
     coils: float | None = None
@@ -198,7 +211,7 @@ class DriftAnswer(BaseModel):
     coils: int
     drifted: bool
     sentence: str
-    figures: dict[str, DriftFigure]  # by quantity
+    figures: dict[str, DriftFigure] = Field(description="By quantity.")
 
 
 class Drift(BaseModel):

@@ -1,4 +1,4 @@
-"""`/api/v1/models`: promote, roll back, freeze, unfreeze; the same steps as `coilflow models`."""
+"""`/api/v1/models`: promote, shadow, reject, roll back, freeze, unfreeze; the same steps as `coilflow models`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from console.rest.access import Caller, ChangesModels
 from console.rest.idempotency import Asked, Done, Idempotent, once, once_prepared
-from console.rest.model_answers import Frozen, Promoted
+from console.rest.model_answers import Frozen, Promoted, Rejected, Shadowing
 from console.rest.models import Version, registered
 from console.rest.problems import Answers, ProblemError
 from console.rest.service import Service, service_of
@@ -28,6 +28,7 @@ _CHANGED: Answers = {
     409: {"description": "it is refused, for the reason that it says, or the same idempotency key is under way"},
     422: {"description": "the body breaks the contract, or its idempotency key was sent with another"},
 }
+_UNKNOWN: Answers = {404: {"description": "there is no ensemble of that version"}}
 _Found = TypeVar("_Found")
 
 router = APIRouter(tags=["models"])
@@ -57,7 +58,7 @@ class RollbackRequest(PromoteRequest):
     "/api/v1/models/{version}/promote",
     response_model=Promoted,
     summary="Let an ensemble give the verdicts",
-    responses={**_CHANGED, 404: {"description": "there is no ensemble of that version"}},
+    responses={**_CHANGED, **_UNKNOWN},
 )
 def post_promote(
     request: Request, version: Version, body: PromoteRequest, caller: ChangesModels, asked: Idempotent
@@ -75,6 +76,50 @@ def post_promote(
         return Done(body=Promoted(champion=version, plant=body.plant))
 
     return _tried(service, asked, caller, prepare=prepare, act=act)
+
+
+@router.post(
+    "/api/v1/models/{version}/shadow",
+    response_model=Shadowing,
+    summary="Let an ensemble judge beside the champion",
+    responses={**_CHANGED, **_UNKNOWN},
+)
+def post_shadow(
+    request: Request, version: Version, body: PromoteRequest, caller: ChangesModels, asked: Idempotent
+) -> Response:
+    """Try an ensemble, then let it judge too: its verdicts are stored, and count for nothing. A trial takes seconds."""
+    service, plant = service_of(request), body.plant or EVERY_PLANT
+    actor = actor_of(service.settings, caller, body.why)
+
+    def prepare(connection: Connection) -> None:
+        registered(connection, version)
+        try_unless_over(connection, version, service.settings, plant)
+
+    def act(connection: Connection, _: None) -> Done:
+        registry.shadow(connection, version, actor, plant=plant)
+        return Done(body=Shadowing(shadow=version, plant=body.plant))
+
+    return _tried(service, asked, caller, prepare=prepare, act=act)
+
+
+@router.post(
+    "/api/v1/models/{version}/reject",
+    response_model=Rejected,
+    summary="Give a candidate or a shadow up for good",
+    responses={**_CHANGED, **_UNKNOWN},
+)
+def post_reject(
+    request: Request, version: Version, body: ChangeRequest, caller: ChangesModels, asked: Idempotent
+) -> Response:
+    """It judges nowhere any more, and can never be promoted; a champion is rolled back instead."""
+    service = service_of(request)
+
+    def act(connection: Connection) -> Done:
+        registered(connection, version)
+        registry.reject(connection, version, actor_of(service.settings, caller, body.why))
+        return Done(body=Rejected(rejected=version))
+
+    return once(service.pool, asked, caller, act)
 
 
 @router.post(

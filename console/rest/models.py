@@ -135,7 +135,7 @@ def get_scores(
     )
 
 
-@router.get("/api/v1/drift", tags=["drift"], summary="Read the last drift checks")
+@router.get("/api/v1/drift", summary="Read the last drift checks")
 def get_drift(request: Request, _: Reads, plant: Name | None = None) -> Drift:
     """The last check of each plant: whether its latest coils look like those that its ensemble was made for."""
     with borrowed(service_of(request).pool) as connection:

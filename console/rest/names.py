@@ -17,7 +17,12 @@ _PLACES = (REST, PAGE, "/api/v1/reviews/", "/api/v1/audits/coils/")  # below whi
 
 def coil_path(key: CoilKey, *, under: str = REST) -> str:
     """Where to look for a coil; `under=PAGE` for people."""
-    return under + "/".join(quote(name, safe="") for name in key)
+    return under + "/".join(_segment(name) for name in key)
+
+
+def _segment(name: str) -> str:
+    """A name as one segment; who resolves a path takes a dot alone, and two, for folders (RFC 3986, section 5.2.4)."""
+    return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
 
 
 def keep_slashes(app: ASGIApp) -> ASGIApp:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from schemas.errors import CoilflowError, NotFoundError, RegistryError, StoreUnavailableError, UsageError
@@ -20,6 +21,15 @@ _REFUSALS = {
     RegistryError: HTTPStatus.CONFLICT,
     UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457): what was wrong, and what to do."""
+
+    title: str = Field(description="Of the status.")
+    status: int
+    detail: str = Field(description="What was wrong, in a sentence.")
+    remedy: str | None = Field(default=None, description="What to do; left out where nothing helps.")
 
 
 class ProblemError(HTTPException):
@@ -72,11 +82,17 @@ def add_problems(app: FastAPI) -> None:
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something unexpected went wrong", remedy=remedy)
 
     @app.exception_handler(HTTPException)
-    def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        nothing = error.status_code == HTTPStatus.NOT_FOUND
+        detail = f"there is nothing at {request.url.path}" if nothing else str(error.detail)
+        return problem(error.status_code, detail, remedy="see /docs", headers=dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
+        if first["loc"] == ("body",) and isinstance(first["input"], bytes):  # it does not say that it is JSON
+            sent = request.headers.get("content-type", "not given")
+            detail = f"the content type is {sent}, and the body is read as JSON"
+            return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, remedy="send Content-Type: application/json")
         where = ".".join(str(part) for part in first["loc"])
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}", remedy="see /docs")

@@ -16,7 +16,7 @@ from schemas.console_settings import ConsoleSettings
 
 EVENTS_PATH = "/api/v1/events"
 _SIGN_IN_WINDOW_S = 15 * 60
-_ADDRESS_TIMES = 10  # as many failed sign-ins of one address as of one name: people share addresses
+_TIMES = 10  # as many tries of one address, and of one name from everywhere, as of one name from one address
 _LONGEST_NAME = 64
 _IPV6_NETWORK = 64  # bits that one customer is given at least
 
@@ -29,8 +29,8 @@ class Rates:
         self._requests = RateLimitItemPerMinute(settings.requests_a_minute)
         self._events = RateLimitItemPerMinute(settings.event_requests_a_minute)
         self._anonymous = RateLimitItemPerMinute(settings.anonymous_requests_a_minute)
-        self._of_name = RateLimitItemPerSecond(settings.failed_sign_ins, _SIGN_IN_WINDOW_S)
-        self._of_address = RateLimitItemPerSecond(_ADDRESS_TIMES * settings.failed_sign_ins, _SIGN_IN_WINDOW_S)
+        self._of_both = RateLimitItemPerSecond(settings.failed_sign_ins, _SIGN_IN_WINDOW_S)
+        self._of_one = RateLimitItemPerSecond(_TIMES * settings.failed_sign_ins, _SIGN_IN_WINDOW_S)
 
     async def count_request(self, request: Request, caller: str) -> None:
         """One more of a key or a session; raises ProblemError (429) where it is one too many."""
@@ -41,20 +41,25 @@ class Rates:
 
     async def count_anonymous(self, request: Request) -> None:
         """One more of an address that showed no valid key or session; raises ProblemError (429)."""
-        await self._take(self._anonymous, "anonymous", _address(request))
+        await self._take(self._anonymous, "anonymous", address_of(request))
 
     async def count_sign_in(self, request: Request, name: str) -> None:
-        """One more try to sign in, before anything is looked up; raises ProblemError (429)."""
-        await self._take(self._of_address, "address", _address(request))
-        await self._take(self._of_name, "name", _counted(name))
+        """One more try to sign in, before anything is looked up; raises ProblemError (429).
 
-    async def forget_sign_ins(self, name: str) -> None:
+        Of one name less from one address than from everywhere: who tries a name out does not keep out whose it is.
+        """
+        await self._take(self._of_one, "address", address_of(request))
+        await self._take(self._of_both, "both", _counted(name), address_of(request))
+        await self._take(self._of_one, "name", _counted(name))
+
+    async def forget_sign_ins(self, request: Request, name: str) -> None:
         """Somebody signed in by that name."""
-        await self._limiter.clear(self._of_name, "name", _counted(name))
+        await self._limiter.clear(self._of_both, "both", _counted(name), address_of(request))
+        await self._limiter.clear(self._of_one, "name", _counted(name))
 
-    async def _take(self, limit: RateLimitItem, kind: str, who: str) -> None:
-        if not await self._limiter.hit(limit, kind, who):
-            stats = await self._limiter.get_window_stats(limit, kind, who)
+    async def _take(self, limit: RateLimitItem, kind: str, *who: str) -> None:
+        if not await self._limiter.hit(limit, kind, *who):
+            stats = await self._limiter.get_window_stats(limit, kind, *who)
             wait_s = max(1, math.ceil(stats.reset_time - time.time()))
             raise ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -69,6 +74,7 @@ _WORDS = {
     "request": "requests",
     "anonymous": "requests without a valid key or session",
     "address": "tries to sign in from one address",
+    "both": "tries to sign in by one name from one address",
     "name": "tries to sign in by one name",
 }
 
@@ -78,7 +84,7 @@ def _counted(name: str) -> str:
     return name[:_LONGEST_NAME].casefold()
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
     """Of who asks; of IPv6 the network, as one machine has many addresses."""
     host = request.client.host if request.client else ""
     try:

@@ -24,6 +24,7 @@ log = structlog.get_logger("coilflow.console")
 State = Literal["ok", "failed", "not configured"]
 _MOST_S = 2.0  # that a request waits for a look
 _FRESH_S = 5.0  # so long a look is not taken again
+_SEE_LOG = "it fails; the console's log says why"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +32,7 @@ class Finding:
     """What a look found."""
 
     state: State
-    said: str  # without secrets
+    said: str  # without secrets, addresses and paths: everybody may ask
 
 
 class Probe:
@@ -48,6 +49,7 @@ class Probe:
         self._lock = threading.Lock()
         self._looking: Future[Finding] | None = None
         self._until_s = 0.0  # monotonic: the look is fresh until then
+        self._told = ""  # to the log, of what fails
 
     def finding(self) -> Finding:
         """What is found within two seconds; else that there is no answer."""
@@ -62,13 +64,17 @@ class Probe:
             return Finding(state="failed", said=f"no answer within {_MOST_S:g} s")
 
     def _run(self, looking: "Future[Finding]") -> None:
+        fault = ""
         try:
             found = self._look()
         except CoilflowError as error:
-            found = Finding(state="failed", said=str(error))
+            found, fault = Finding(state="failed", said=_SEE_LOG), str(error)
+            if fault != self._told:
+                log.warning("not ready", at=self._name, error=fault, remedy=error.remedy)
         except Exception as error:  # whatever it is, it is not well; its type tells no secret
             log.exception("a look failed", at=self._name)
             found = Finding(state="failed", said=type(error).__name__)
+        self._told = fault
         self._until_s = time.monotonic() + self._fresh_s
         looking.set_result(found)
 
@@ -101,7 +107,10 @@ def bundle(current: Current) -> Finding:
     """Which ensembles are loaded here and give the verdicts."""
     try:
         found = current()
-    except (CoilflowError, RuntimeError) as error:
+    except CoilflowError as error:
+        log.warning("not ready", at="the ensembles", error=str(error), remedy=error.remedy)
+        return Finding(state="failed", said=_SEE_LOG)
+    except RuntimeError as error:
         return Finding(state="failed", said=str(error))
     serving = {"every plant": found.every_plant, **dict(sorted(found.plants.items()))}
     return Finding(state="ok", said="; ".join(f"{plant}: {_version(one)}" for plant, one in serving.items()))

@@ -5,11 +5,11 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from console.rest.access import GivesFeedback, Reads
 from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
-from console.rest.feedback import FeedbackAnswer, Place, said
+from console.rest.feedback import LOCATED, FeedbackAnswer, Place, said
 from console.rest.idempotency import Idempotent
 from console.rest.names import NamedCoil, coil_path
 from console.rest.problems import ProblemError
@@ -37,9 +37,9 @@ class ReviewAnswer(BaseModel):
     why: Why
     plant: str
     coil_id: str
-    coil: str  # where to look for it
-    revision: str | None  # null: it has no verdict yet
-    reasons: list[str]  # as `code: detail`
+    coil: str = Field(description="Where to look for it.")
+    revision: str | None = Field(description="Null: it has no verdict yet.")
+    reasons: list[str] = Field(description="Each as `code: detail`.")
     decided_at: datetime | None
 
 
@@ -47,7 +47,7 @@ class Reviews(BaseModel):
     """Disputes first, then the oldest."""
 
     items: list[ReviewAnswer]
-    next: str | None  # cursor
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 class SettleRequest(Place):
@@ -88,6 +88,7 @@ def get_reviews(
     response_model=FeedbackAnswer,
     summary="End a dispute",
     responses={
+        201: {"headers": LOCATED},
         409: {"description": "people do not differ on the coil, or the same idempotency key is under way"},
         422: {"description": "the body breaks the contract, or its idempotency key was sent with another"},
     },

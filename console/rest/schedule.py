@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from console.rest.access import Caller, Operates, Reads
-from console.rest.cursors import MOST_ITEMS
+from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
 from console.rest.idempotency import Asked, Done, Idempotent, once
 from console.rest.problems import Answers, ProblemError
 from console.rest.service import Service, service_of
@@ -32,6 +32,11 @@ _KEYED: Answers = {
 }
 _JOB: Answers = {404: {"description": "there is no such job"}}
 
+_CURSOR: Answers = {400: {"description": "the cursor is not of this list"}}
+_RUN: TypeAdapter[tuple[datetime]] = TypeAdapter(tuple[datetime])
+_DECISION: TypeAdapter[tuple[int]] = TypeAdapter(tuple[int])
+_SCHEDULER_S = 60  # after which a client asks again where no scheduler ever ran
+
 router = APIRouter(tags=["schedule"])
 
 
@@ -47,7 +52,7 @@ class RunRequested(BaseModel):
     """What became of it."""
 
     job: str
-    asked: bool  # false: a run waits already, and does for this one too
+    asked: bool = Field(description="False: a run waits already, and does for this one too.")
 
 
 class PauseRequest(RunRequest):
@@ -75,8 +80,8 @@ class Run(BaseModel):
 
     job: str
     fire_at: datetime
-    state: str  # due, begun, committed, failed, missed or coalesced
-    requested_by: str | None  # null: its crontab
+    state: Literal["due", "begun", "committed", "failed", "missed", "coalesced"]
+    requested_by: str | None = Field(description="Who asked for it; null: its crontab.")
     why: str | None
     attempts: int
     next_attempt: datetime | None
@@ -94,9 +99,9 @@ class JobAnswer(BaseModel):
 
     job: str
     cron: str
-    own_cron: bool  # a person set it
-    settings_cron: str | None  # where the settings say another
-    next: datetime | None  # null: paused
+    own_cron: bool = Field(description="A person set it.")
+    settings_cron: str | None = Field(description="That of the settings, where it is another.")
+    next: datetime | None = Field(description="When it is due; null: it is paused.")
     paused: PausedSince | None
     last: Run | None
 
@@ -126,11 +131,11 @@ class ScheduleAnswer(BaseModel):
     """Every job, who leads, and what is wrong."""
 
     items: list[JobAnswer]
-    leader: LeaderAnswer | None  # null: no scheduler ever ran
+    leader: LeaderAnswer | None = Field(description="Null: no scheduler ever ran.")
     alarms: list[AlarmAnswer]
 
 
-class Decision(BaseModel):
+class DecisionAnswer(BaseModel):
     """What a job decided, to act or not, and what that rests on."""
 
     job: str
@@ -146,7 +151,21 @@ class WhyAnswer(BaseModel):
 
     job: JobAnswer
     runs: list[Run]
-    decisions: list[Decision]
+    decisions: list[DecisionAnswer]
+
+
+class Runs(BaseModel):
+    """The newest first."""
+
+    items: list[Run]
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
+
+
+class Decisions(BaseModel):
+    """The newest first."""
+
+    items: list[DecisionAnswer]
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 @router.get("/api/v1/schedule", summary="List jobs")
@@ -175,7 +194,47 @@ def get_job(request: Request, job: str, _: Reads, limit: Annotated[int, Query(ge
     return WhyAnswer(
         job=JobAnswer.model_validate(job_object(one)),
         runs=[Run.model_validate(fire_object(fire)) for fire in runs],
-        decisions=[Decision.model_validate(decision_object(decision)) for decision in decisions],
+        decisions=[DecisionAnswer.model_validate(decision_object(decision)) for decision in decisions],
+    )
+
+
+@router.get("/api/v1/schedule/{job}/runs", summary="List the runs of a job", responses={**_JOB, **_CURSOR})
+def get_runs(
+    request: Request,
+    job: str,
+    _: Reads,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 50,
+) -> Runs:
+    """Every run that is kept, also those that were missed, the newest first."""
+    before = None if cursor is None else place_of(cursor, _RUN, of=["runs", job])[0]
+    with borrowed(service_of(request).pool) as connection:
+        _known(connection, service_of(request), job)
+        found = last_fires(connection, job, most=limit + 1, before=before)
+    following = [found[limit - 1].fire_at] if len(found) > limit else None
+    return Runs(
+        items=[Run.model_validate(fire_object(one)) for one in found[:limit]],
+        next=following and cursor_after(following, of=["runs", job]),
+    )
+
+
+@router.get("/api/v1/schedule/{job}/decisions", summary="List what a job decided", responses={**_JOB, **_CURSOR})
+def get_decisions(
+    request: Request,
+    job: str,
+    _: Reads,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 50,
+) -> Decisions:
+    """Every decision to act or not, with why and on what evidence, the newest first."""
+    before = None if cursor is None else place_of(cursor, _DECISION, of=["decisions", job])[0]
+    with borrowed(service_of(request).pool) as connection:
+        _known(connection, service_of(request), job)
+        found = last_decisions(connection, job, most=limit + 1, before_id=before)
+    following = [found[limit - 1].decision_id] if len(found) > limit else None
+    return Decisions(
+        items=[DecisionAnswer.model_validate(decision_object(one)) for one in found[:limit]],
+        next=following and cursor_after(following, of=["decisions", job]),
     )
 
 
@@ -205,11 +264,16 @@ def post_request(request: Request, job: str, body: RunRequest, caller: Operates,
             schedule = schedules(connection, now=now).get(job)
             if schedule is not None and schedule.paused_at is not None:
                 raise ProblemError(
-                    HTTPStatus.CONFLICT, f"the job {job} is paused", remedy=f"`coilflow scheduler resume {job}`"
+                    HTTPStatus.CONFLICT,
+                    f"the job {job} is paused",
+                    remedy=f"resume it first: POST /api/v1/schedule/{job}/resume",
                 )
             if last_leader(connection) is None:
                 raise ProblemError(
-                    HTTPStatus.SERVICE_UNAVAILABLE, "no scheduler ever ran", remedy="start `coilflow scheduler run`"
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "no scheduler ever ran",
+                    remedy="start `coilflow scheduler run`",
+                    headers={"Retry-After": str(_SCHEDULER_S)},
                 )
         return Done(body=RunRequested(job=job, asked=pending), status=HTTPStatus.ACCEPTED)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from console.rest.access import Reads
 from console.rest.cursors import MOST_ITEMS, cursor_after, place_of
@@ -27,7 +27,7 @@ class CoilItem(BaseModel):
     plant: str
     coil_id: str
     state: State
-    at: datetime  # decided; first seen, where it is not
+    at: datetime = Field(description="When it was decided; first seen, where it is not.")
     seen_at: datetime
     zn_min_g_m2: float | None
     zn_max_g_m2: float | None
@@ -40,18 +40,18 @@ class CoilItem(BaseModel):
     threshold: float | None
     observed: float | None
     reasons: tuple[str, ...]
-    review: tuple[str, ...]  # why a person is asked to look at it
+    review: tuple[str, ...] = Field(description="Why a person is asked to look at it.")
     decided_at: datetime | None
     ensemble_version: str | None
-    said: Literal["OK", "NOK", "disputed"] | None  # what people say of it; null: nothing
-    early_warning: CoilWarning | None  # of an open coil
+    said: Literal["OK", "NOK", "disputed"] | None = Field(description="What people say of it; null: nothing.")
+    early_warning: CoilWarning | None = Field(description="Of an open coil.")
 
 
 class CoilPage(BaseModel):
     """One page of a list."""
 
     items: list[CoilItem]
-    next: str | None  # cursor of the page after it; null: this is the last one
+    next: str | None = Field(description="Cursor of the page after it; null: this is the last one.")
 
 
 @router.get(

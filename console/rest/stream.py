@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from sse_starlette import EventSourceResponse
+from fastapi.responses import StreamingResponse
 
 from console.feed import Listener, Told, told
 from console.rest.access import Reads
@@ -23,7 +23,6 @@ from store.connection import Connection
 from store.pool import borrowed
 
 _HEARTBEAT_S = 15.0  # of silence, after which a client hears that it is still connected, and its place
-_SEND_S = 20.0  # for which a client may take nothing of what was sent
 _MOST_S = 900.0  # of a stream: who comes again is looked at again, so that a key that was revoked is not told for ever
 _RETRY = b"retry: 1000\n\n"  # ms after which a client comes again
 _JOIN_S, _AHEAD_S = 5.0, 2.0  # to wait for a place among the listeners, and for this console to see as much as another
@@ -73,10 +72,10 @@ async def listening(request: Request, _: Reads, place: Place) -> AsyncIterator[L
             ):
                 yield listener
                 return
-        if waited_s > _JOIN_S:
+        if waited_s > _JOIN_S or feed.ended:
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                "as many listen as can be told, or the database is away",
+                "as many listen as can be told, the console stops, or the database is away",
                 remedy="come again later",
                 headers={"Retry-After": "10"},
             )
@@ -103,10 +102,10 @@ async def get_stream(
     place: Place,
     plant: Annotated[Name | None, Query(description="Only of this plant or line.")] = None,
     label: Annotated[Label | None, Query(description="Only verdicts of this label.")] = None,
-) -> EventSourceResponse:
+) -> StreamingResponse:
     """Each event once: who comes again with `Last-Event-ID`, as browsers do by themselves, misses none."""
     frames = _frames(service_of(request), listener, place, partial(_is_wanted, plant=plant, label=label))
-    return EventSourceResponse(frames, ping=0, send_timeout=_SEND_S)  # our own heartbeat tells the place too
+    return StreamingResponse(frames, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 async def _frames(
@@ -116,6 +115,8 @@ async def _frames(
     if place is not None:
         async for frames in _missed(service, listener, place, is_wanted):
             yield frames
+        if listener.ended:  # not all was told, maybe: the client keeps the place that it got to
+            return
     at, now_s = str(Position(seen=listener.begins)), time.monotonic()
     yield _heartbeat(at)
     ends_s, said_s = now_s + _MOST_S, now_s
@@ -134,7 +135,8 @@ async def _missed(service: Service, listener: Listener, place: Position, is_want
     """What a client missed between its place and that from which on it listens."""
     complete = await _read(service, listener, partial(is_complete_from, place=place))
     if not complete:
-        yield _reset(listener.begins)
+        if complete is not None:
+            yield _reset(listener.begins)
         return
     steps: list[tuple[Snapshot, Snapshot, Row | None]] = [(place.latest, listener.begins, None)]
     if place.until is not None:

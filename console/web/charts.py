@@ -53,6 +53,7 @@ class Point:
     value: float
     low: float | None = None
     high: float | None = None
+    of: str = ""  # coils that it rests on, in words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +87,7 @@ class Dot:
     name: str
     figure: Figure  # of labelled coils
     beside: Figure | None = None  # of all of the line
-    note: str = ""
+    of: str = ""  # coils that it rests on, in words
 
 
 def time_chart(
@@ -134,7 +135,7 @@ def time_chart(
     for number, line in enumerate(drawn):
         parts += _line(line, number % _STYLES, across, up, until)
     description = f"{many(len(drawn), 'line')} from {day_of(after)} to {day_of(until)}; " + "; ".join(
-        f"{line.name}: last {said(line.points[-1].value, percent=percent)}" for line in drawn
+        f"{line.name}: last {_last(line, percent=percent)}" for line in drawn
     )
     rows = [
         (
@@ -143,11 +144,12 @@ def time_chart(
             said(one.value, percent=percent),
             _told_of(one.low, percent=percent),
             _told_of(one.high, percent=percent),
+            one.of,
         )
         for line in drawn
         for one in line.points
     ]
-    columns = ("version or plant", "from", column("value", unit, percent=percent), "95 % from", "to")
+    columns = ("version or plant", "from", column("value", unit, percent=percent), "95 % from", "to", "of coils")
     return figure(
         name,
         title,
@@ -155,7 +157,7 @@ def time_chart(
         parts,
         columns,
         rows,
-        legend=[_named(line, number % _STYLES) for number, line in enumerate(drawn)],
+        legend=[_named(line, number % _STYLES, percent=percent) for number, line in enumerate(drawn)],
     )
 
 
@@ -186,7 +188,7 @@ def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: b
     ends = [end for dot in known for one in (dot.figure, dot.beside) for end in _of(one) if end is not None]
     ticks = value_ticks(min(ends), max(ends), percent=percent)
     height = TOP + _ROW * len(known) + BOTTOM
-    across = Scale(low=ticks[0].value, high=ticks[-1].value, first=_NAMES_OF_ROWS, last=WIDTH - 112)
+    across = Scale(low=ticks[0].value, high=ticks[-1].value, first=_NAMES_OF_ROWS, last=WIDTH - 134)
     parts = []
     for tick in ticks:
         x = across(tick.value)
@@ -200,14 +202,14 @@ def dot_chart(name: str, title: str, dots: Sequence[Dot], *, of: str, percent: b
         parts += _dot(dot.figure, across, y, "circle")
         if dot.beside is not None:
             parts += _dot(dot.beside, across, y + 9, "diamond")
-        told = " ".join(filter(None, (_told_of(dot.figure.value, percent=percent), dot.note)))
-        parts.append(tag("text", told, x=WIDTH - 104, y=y + 4, class_="tick"))
-    columns = (of, "labelled coils", "95 % from", "to", "all of the line", "95 % from", "to", "coils")
+        told = " of ".join(filter(None, (_told_of(dot.figure.value, percent=percent), dot.of)))
+        parts.append(tag("text", told, x=WIDTH - 126, y=y + 4, class_="tick"))
+    columns = (of, "labelled coils", "95 % from", "to", "all of the line", "95 % from", "to", "labelled, of coils")
     rows = [
         (
             dot.name,
             *(_told_of(end, percent=percent) for end in (*_of(dot.figure), *_of(dot.beside))),
-            dot.note,
+            dot.of,
         )
         for dot in known
     ]
@@ -281,8 +283,14 @@ def _line(line: Line, style: int, across: Scale, up: Scale, until: datetime) -> 
         yield sign(style, x, y)
 
 
-def _named(line: Line, style: int) -> Markup:
-    return swatch(tag("line", x1=0, x2=28, y1=6, y2=6, class_=f"line s{style}"), sign(style, 14, 6), text=line.name)
+def _named(line: Line, style: int, *, percent: bool) -> Markup:
+    drawn = (tag("line", x1=0, x2=28, y1=6, y2=6, class_=f"line s{style}"), sign(style, 14, 6))
+    return swatch(*drawn, text=f"{line.name}: {_last(line, percent=percent)}" if line.points[-1].of else line.name)
+
+
+def _last(line: Line, *, percent: bool) -> str:
+    last = line.points[-1]
+    return " of ".join(filter(None, (said(last.value, percent=percent), last.of)))
 
 
 def _dot(given: Figure, across: Scale, y: float, shape: str) -> Iterator[Markup]:

@@ -1,5 +1,6 @@
 """`/coils/{plant}/{coil_id}`: one coil, all that was made of it, and what people say of it."""
 
+import time
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
@@ -9,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from console.rest.access import Caller, GivesFeedback, Reads, Scope
 from console.rest.explanations import explained
+from console.rest.feedback import own_word
 from console.rest.names import NamedCoil, never_seen
 from console.rest.problems import ProblemError
 from console.rest.service import service_of
@@ -17,6 +19,7 @@ from console.web.heat_maps import limits_of, map_figure, map_url
 from console.web.pages import coil_url, own_place, render
 from console.web.places import explained_places, marked_places, place_in_words
 from flows.similar import similar_coils
+from flows.tracing import trace_feedback
 from schemas.audit import Word
 from schemas.coils import CoilKey
 from schemas.explanations import CoilExplanation, SimilarCoils
@@ -26,6 +29,7 @@ from store.connection import Connection
 from store.deadletters import Wanted, list_dead_letters
 from store.page import coils_beside, verdicts_on
 from store.pool import borrowed
+from store.search import early_warning_of
 
 _ALIKE = 6  # coils that are shown beside
 
@@ -65,6 +69,7 @@ def get_coil_page(
             "coil_label": label_on(connection, key),
             "letters": letters,
             "beside": coils_beside(connection, key),
+            "warning": early_warning_of(connection, key) if facts and facts.state == "open" else None,
             "similar": _similar(connection, request, key) if similar and not blind else None,
         }
         kinds = [kind for kind in service_of(request).kinds.of(connection).manifest.kinds if kind != NO_KIND]
@@ -83,8 +88,8 @@ def get_coil_page(
         place_in_words=place_in_words,
         kinds=kinds,
         may_say=Scope.FEEDBACK in caller.scopes,
-        own_word=_own_word(words, caller),
-        just_said=next((one for one in words if one.event_id == said), None),
+        own_word=_last_word(words, caller),
+        just_said=own_word(words, said, caller) if said else None,
     )
 
 
@@ -97,8 +102,11 @@ def post_feedback(
     place: Annotated[str, Query(alias="next")] = "",
 ) -> RedirectResponse:
     """What a person says of the coil by a click; back to the coil, or on to the page that the form names."""
-    with borrowed(service_of(request).pool) as connection:
+    service, began_ns = service_of(request), time.time_ns()
+    with borrowed(service.pool) as connection:
         stored = say_by_form(connection, key, given, caller)
+    if service.tracing is not None:
+        trace_feedback(service.tracing, [stored.feedback], joined_ns=(began_ns, time.time_ns()))
     said = {"said": stored.feedback.event_id}
     if not place:
         return RedirectResponse(f"{coil_url(*key)}?{urlencode(said)}#said", status_code=HTTPStatus.SEE_OTHER)
@@ -119,5 +127,5 @@ def _similar(connection: Connection, request: Request, key: CoilKey) -> SimilarC
     return similar_coils(connection, key, shapes, limit=_ALIKE, otherwise=limits) or "it has no verdict yet"
 
 
-def _own_word(words: tuple[Word, ...], caller: Caller) -> Word | None:
+def _last_word(words: tuple[Word, ...], caller: Caller) -> Word | None:
     return next((one for one in reversed(words) if one.stands and one.voice == caller.name), None)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from console.rest.access import Caller
+from console.rest.feedback import refuse_to_correct_others
 from console.rest.problems import ProblemError
 from flows.feedback import Stored, say
 from schemas.coils import CoilKey
@@ -40,9 +41,11 @@ def say_by_form(connection: Connection, key: CoilKey, given: Said, caller: Calle
     """Store what a person said by a form.
 
     Raises:
-        ProblemError: it breaks the contract of feedback, such as a place that ends before it begins.
+        ProblemError: it breaks the contract of feedback, such as a place that ends before it begins, or takes back a
+            word of somebody else.
         StoreError: the database refused.
     """
+    refuse_to_correct_others(connection, key=key, corrects=given.corrects, caller=caller)
     data = given.model_dump(exclude_none=True) | {"plant": key.plant, "coil_id": key.coil_id, "operator": caller.name}
     try:
         return say(connection, data, source=_SOURCE, now=datetime.now(UTC))

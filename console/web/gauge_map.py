@@ -54,6 +54,8 @@ def _sensor(health: GaugeHealth, face: int, sensor: int) -> Sensor:
     faults = []
     if stuck > 1 and stuck / coils > _STUCK_SHARE:
         faults.append("stuck")
+    if health.noisy[face, sensor]:
+        faults.append("noisy")
     if health.off[face, sensor]:
         faults.append("reads high" if off > 0 else "reads low")
     if calibrating > _CALIBRATING_SHARE:

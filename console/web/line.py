@@ -16,6 +16,7 @@ from console.web.pages import render
 from schemas.coils import CoilKey
 from schemas.events import Name
 from schemas.verdicts import Label, Reason
+from store.changes import Position, current_snapshot
 from store.connection import Connection
 from store.page import plants, shift_counts
 from store.pool import borrowed
@@ -76,9 +77,10 @@ class Newest:
 def get_line(request: Request, _: Reads, filters: Annotated[Filters, Query()]) -> HTMLResponse:
     """The newest coil in full, the counts of the shift, what open coils warn of, and the list."""
     shown = filters.model_dump(mode="json", exclude={"cursor"})
-    place = None if filters.cursor is None else place_of(filters.cursor, _PLACE, of=["line", shown])
+    first = None if filters.cursor is None else place_of(filters.cursor, _PLACE, of=["line", shown])
     with borrowed(service_of(request).pool) as connection:
-        rows, after = list_coils(connection, filters.wanted(), most=_ROWS, after=place)
+        place = Position(seen=current_snapshot(connection))  # before all else: what comes meanwhile is told again
+        rows, after = list_coils(connection, filters.wanted(), most=_ROWS, after=first)
         context: dict[str, Any] = {
             "newest": _newest(connection, request, filters.plant),
             "counts": shift_counts(connection, hours=_SHIFT_H, plant=filters.plant),
@@ -89,6 +91,7 @@ def get_line(request: Request, _: Reads, filters: Annotated[Filters, Query()]) -
         request,
         "line.html",
         **context,
+        place=place,
         rows=rows,
         following=after and cursor_after(list(after), of=["line", shown]),
         filters=filters,

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from console.rest.access import csrf_token_of
 from console.rest.names import PAGE, coil_path
-from console.web.reasons import worded
+from console.web.reasons import sentence, worded
 from console.web.static_files import static_url
 from schemas.coils import CoilKey
 
@@ -68,7 +68,13 @@ def templates() -> Environment:
         "coilflow_version": version("coilflow"),
         "time_zone": datetime.now().astimezone().tzname() or "UTC",
     }
-    environment.filters |= {"moment": moment, "clock": clock, "probability": probability, "worded": worded}
+    environment.filters |= {
+        "moment": moment,
+        "clock": clock,
+        "probability": probability,
+        "worded": worded,
+        "sentence": sentence,
+    }
     return environment
 
 

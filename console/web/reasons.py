@@ -72,7 +72,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     ),
     "alarm": (
         "Every NOK is looked at",
-        "The models call the coil NOK, and nobody has confirmed it yet.",
+        "The models call the coil NOK, which a person is to confirm.",
         "Confirm it, or say that it is OK.",
     ),
     "undecided": (
@@ -101,5 +101,21 @@ _WORDS: dict[str, tuple[str, str, str]] = {
 def worded(reason: str) -> Wording:
     """A reason, `code: detail`, in words; a code that is not known stands for itself."""
     code, _, detail = reason.partition(": ")
-    title, means, act = _WORDS.get(code, (code.replace("_", " ").capitalize(), "", ""))
-    return Wording(code=code, detail=detail, title=title, means=means, act=act)
+    title, means, act = _WORDS.get(code) or (_title(code), "", "")
+    if code == "undecided":
+        detail = ", ".join(_title(one) for one in detail.split(", "))
+    return Wording(code=code, detail=detail.replace("p_nok", "p(NOK)"), title=title, means=means, act=act)
+
+
+def sentence(why: str) -> str:
+    """Why a job did something, `code: detail`, with the code in words.
+
+    >>> sentence("out_of_bounds: over the window")
+    'Out of bounds: over the window'
+    """
+    code, colon, detail = why.partition(": ")
+    return f"{_title(code)}: {detail}" if colon and code.isidentifier() else why
+
+
+def _title(code: str) -> str:
+    return _WORDS[code][0] if code in _WORDS else code.replace("_", " ").capitalize()

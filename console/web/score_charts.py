@@ -108,6 +108,18 @@ def figure_of(score: Score, figure: str, *, weighted: bool) -> Figure | None:
     return None if found.value is None else found
 
 
+def coils_of(score: Score, figure: str, *, weighted: bool) -> str:
+    """The coils that a figure is of: of all, NOK recall of those that are NOK, false alarms of those that are OK."""
+    if weighted and score.weighted is not None:
+        return f"what {score.weighted.coils} answered coils stand for"
+    cells = score.cells
+    return {
+        "agreement": f"{sum(cells):.0f}",
+        "recall": f"{cells.tp + cells.fn:.0f} NOK",
+        "false_alarms": f"{cells.fp + cells.tn:.0f} OK",
+    }[figure]
+
+
 def _lines(course: Sequence[ModelScore], figure: str, *, weighted: bool) -> list[Line]:
     lines: dict[str, list[Point]] = {}
     for one in course:
@@ -115,7 +127,8 @@ def _lines(course: Sequence[ModelScore], figure: str, *, weighted: bool) -> list
         if found is not None and found.value is not None:
             named = one.subject.version.partition("+")[0] if one.subject.kind == "ensemble" else one.subject.version
             name = named if one.subject.role == "champion" else f"{named} in shadow"
-            point = Point(at=one.computed_at, value=found.value, low=found.low, high=found.high)
+            of = coils_of(one.score, figure, weighted=weighted)
+            point = Point(at=one.computed_at, value=found.value, low=found.low, high=found.high, of=of)
             lines.setdefault(name, []).append(point)
     newest = sorted(lines, key=lambda name: lines[name][-1].at, reverse=True)[:_MOST_LINES]
     return [Line(name=name, points=tuple(points)) for name, points in lines.items() if name in newest]
@@ -126,7 +139,7 @@ def _dot(one: ModelScore, figure: str) -> Dot | None:
     if plain is None:
         return None
     beside = figure_of(one.score, figure, weighted=True)
-    return Dot(name=one.slice.value, figure=plain, beside=beside, note=f"of {one.score.evaluated}")
+    return Dot(name=one.slice.value, figure=plain, beside=beside, of=coils_of(one.score, figure, weighted=False))
 
 
 def _place(value: str) -> tuple[float, str]:

@@ -23,6 +23,7 @@ from console.rest.access import (
     rates_of,
 )
 from console.rest.problems import ProblemError, problem
+from console.rest.rates import address_of
 from console.rest.service import Service, service_of
 from console.web.pages import here_of, own_place, render, wants_page
 from schemas.access import one_spelling
@@ -86,9 +87,9 @@ def get_sign_in(
             else start_session(connection, user_id, password_hash=None, instead_of=had, lifetime=lifetime, now=now)
         )
     if token is None:
-        log.warning("sign-in refused", why="one-time link used or too old")
+        log.warning("sign-in refused", why="one-time link used or too old", address=address_of(request))
         return _form(request, place=next, fault=_OLD_LINK, status=HTTPStatus.FORBIDDEN)
-    log.info("signed in", by="one-time link")
+    log.info("signed in", by="one-time link", address=address_of(request))
     return _gone_on(request, token, own_place(next))
 
 
@@ -104,6 +105,7 @@ async def post_sign_in(
     try:
         await rates_of(request).count_sign_in(request, name)
     except ProblemError as error:
+        log.warning("sign-in refused", why="too many tries", address=address_of(request))
         if not wants_page(request):
             raise
         answer = _form(request, place=place, fault=f"{error}; {error.remedy}.", status=error.status)
@@ -116,12 +118,14 @@ async def post_sign_in(
     )
     if known is None or not fits:
         # What was typed may be a password in the wrong field: only names that exist are told.
-        log.warning("sign-in refused", why="name or password", name=None if known is None else known.name)
+        named = None if known is None else known.name
+        log.warning("sign-in refused", why="name or password", name=named, address=address_of(request))
         return _form(request, place=place, fault=_WRONG, status=HTTPStatus.FORBIDDEN)
     token = await run_in_threadpool(_session, service, known, request.cookies.get(SESSION_COOKIE))
-    if token is None:
+    if token is None:  # disabled, or given another password, in this moment
         return _form(request, place=place, fault=_WRONG, status=HTTPStatus.FORBIDDEN)
-    await rates_of(request).forget_sign_ins(name)
+    log.info("signed in", by="password", name=known.name, address=address_of(request))
+    await rates_of(request).forget_sign_ins(request, name)
     return _gone_on(request, token, own_place(place))
 
 
@@ -144,7 +148,7 @@ def _known(service: Service, name: str) -> SignIn | None:
 
 def _session(service: Service, known: SignIn, had: str | None) -> str | None:
     with borrowed(service.pool) as connection:
-        token = start_session(
+        return start_session(
             connection,
             known.user_id,
             password_hash=known.password_hash,
@@ -152,8 +156,6 @@ def _session(service: Service, known: SignIn, had: str | None) -> str | None:
             lifetime=lifetime_of(service.settings.console),
             now=datetime.now(UTC),
         )
-    log.info("signed in", by="password", name=known.name)
-    return token
 
 
 def _form(

@@ -52,7 +52,13 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
     steps = [{"color": colour, "value": value} for colour, value in panel.steps]
     shown: dict[str, Any] = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
     if panel.kind == "timeseries":
-        shown["custom"] = {"lineWidth": 2, "fillOpacity": 5, "showPoints": "never"}
+        line = "line" if len(panel.steps) > 1 else "off"
+        shown["custom"] = {
+            "lineWidth": 2,
+            "fillOpacity": 5,
+            "showPoints": "never",
+            "thresholdsStyle": {"mode": line},
+        }
         options: dict[str, Any] = {
             "legend": {"displayMode": "list", "placement": "bottom"},
             "tooltip": {"mode": "multi"},

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+Steps = Sequence[tuple[str, float | None]]  # colours and from which value on
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
@@ -13,7 +15,7 @@ class Panel:
     unit: str
     what: str  # for people, with where to go on
     kind: str = "timeseries"
-    steps: Sequence[tuple[str, float | None]] = (("green", None),)  # colours and from which value on
+    steps: Steps = (("green", None),)  # of a timeseries with more than one, a line at each
 
 
 def _by(labels: str, metric: str) -> str:
@@ -30,7 +32,12 @@ def _score(measure: str) -> dict[str, str]:
     }
 
 
-ALARM: Sequence[tuple[str, float | None]] = (("green", None), ("red", 1))
+def _above(bound: float) -> Steps:
+    """Red from a bound on."""
+    return (("green", None), ("red", bound))
+
+
+ALARM = _above(1)
 ROWS: dict[str, tuple[Panel, ...]] = {
     "Line": (
         Panel(
@@ -53,7 +60,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 for q in (50, 95, 99)
             },
             unit="s",
-            what="Until the verdict is stored. docs/runbooks/verdicts_late.md",
+            what="Until the verdict is stored; p95 above the line is an alert. docs/runbooks/verdicts_late.md",
+            steps=_above(5),
         ),
         Panel(
             title="Undecided and NOK",
@@ -75,7 +83,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             title="Services",
             lines={"{{service}} {{version}}": "count by (service, version) (coilflow_build_info)"},
             unit="short",
-            what="Processes that answer, by what they are. docs/runbooks/service_down.md",
+            what="Processes that answer, by what they are. docs/runbooks/service_gone.md",
         ),
     ),
     "Streams": (
@@ -111,7 +119,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 )
             },
             unit="s",
-            what="What the plant has not heard of yet. docs/runbooks/outbox.md",
+            what="What the plant has not heard of yet; above the line it is an alert. docs/runbooks/outbox.md",
+            steps=_above(120),
         ),
         Panel(
             title="Outbox: rows set aside",
@@ -134,7 +143,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 ),
             },
             unit="cps",
-            what="Databases, brokers and models that failed a service. docs/runbooks/database_away.md",
+            what="Databases, brokers and models that failed a service. docs/runbooks/tries_again.md",
         ),
         Panel(
             title="A batch through a step",
@@ -241,6 +250,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             },
             unit="none",
             what="Population stability index over its bound: above 1 it has drifted. docs/runbooks/drift.md",
+            steps=_above(1),
         ),
         Panel(
             title="Dead letters nobody has dealt with",

@@ -139,6 +139,7 @@ class FeedbackSession:
             ends = self._consumer.end_offsets(places, timeout_ms=_LOOK_TIMEOUT_MS) if places else {}
             lag = {p.partition: max(0, end - self._consumer.position(p)) + held[p] for p, end in ends.items()}
         except KafkaError as error:
+            metrics.COMMIT_FAILURES.labels("broker").inc()
             log.warning("broker is away", error=repr(error))
             return
         self._show_lag(lag)

@@ -24,7 +24,11 @@ VERDICT_SECONDS = Histogram(
     buckets=SECONDS,
 )
 STEP_SECONDS = Histogram("coilflow_step_seconds", "One batch through a step, s", ("step",), buckets=SECONDS)
-COMMIT_FAILURES = Counter("coilflow_commit_failures", "Commits, or judgements, that are tried again", ("why",))
+COMMIT_FAILURES = Counter(
+    "coilflow_commit_failures",
+    "What failed and is tried again: by database, models, broker, or within inbox, mqtt",
+    ("why",),
+)
 EARLY_WARNINGS = Counter("coilflow_early_warnings", "Open coils warned of")
 
 

@@ -193,6 +193,7 @@ class Session:
         try:
             ends = self._consumer.end_offsets(places, timeout_ms=_LOOK_TIMEOUT_MS) if places else {}
         except KafkaError as error:
+            metrics.COMMIT_FAILURES.labels("broker").inc()
             log.warning("broker is away", error=repr(error))
             self._looked_s.clear()
             return

@@ -12,6 +12,7 @@ import structlog
 from kafka.errors import KafkaError
 
 from flows.kafka.database import Database, backoff_s
+from flows.kafka.metrics import COMMIT_FAILURES
 from flows.kafka.session import Session
 from flows.served import Current
 from flows.tracing import Tracing
@@ -76,6 +77,7 @@ def run_worker(
                     raise
                 failures = 1 if time.monotonic() - began_s > _STEADY_S else failures + 1
                 wait_s = backoff_s(failures, jitter=random.random())  # noqa: S311 - not a secret
+                COMMIT_FAILURES.labels("broker").inc()
                 log.warning("starting over", why=str(error), again_in_s=round(wait_s, 1))
                 stop.wait(wait_s)
     finally:

@@ -86,6 +86,7 @@ class Bridge:
                         ) from error
                     failures += 1
                     pause_s = backoff_s(failures, jitter=random.random())  # noqa: S311 - no secret
+                    COMMIT_FAILURES.labels("broker").inc()
                     log.warning("the broker is away", error=str(error), pause_s=round(pause_s, 2))
                     with suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), pause_s)

@@ -90,7 +90,7 @@ def test_a_body_that_trickles_is_given_up_and_others_are_served_meanwhile(
     impatient: str, engineer: dict[str, str], path: str
 ) -> None:
     with ExitStack() as stack:
-        slow = [stack.enter_context(connected(impatient)) for _ in range(50)]
+        slow = [stack.enter_context(connected(impatient)) for _ in range(30)]
         for one in slow:
             one.sendall(head("POST", path, engineer | {"content-length": "1000"}) + b"[")
         trickling = threading.Event()

@@ -24,6 +24,8 @@ OPEN = None
 TABLE: dict[str, Scope | None] = {
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
+    "HEAD /healthz": OPEN,
+    "HEAD /readyz": OPEN,
     "GET /metrics": OPEN,
     "GET /static/{digest}/{name}": OPEN,
     "GET /sign-in": OPEN,
@@ -50,12 +52,16 @@ TABLE: dict[str, Scope | None] = {
     "GET /api/v1/models/{version}": Scope.READ,
     "GET /api/v1/models/{version}/scores": Scope.READ,
     "POST /api/v1/models/{version}/promote": Scope.MODELS,
+    "POST /api/v1/models/{version}/shadow": Scope.MODELS,
+    "POST /api/v1/models/{version}/reject": Scope.MODELS,
     "POST /api/v1/models/rollback": Scope.MODELS,
     "POST /api/v1/models/freeze": Scope.MODELS,
     "POST /api/v1/models/unfreeze": Scope.MODELS,
     "GET /api/v1/drift": Scope.READ,
     "GET /api/v1/schedule": Scope.READ,
     "GET /api/v1/schedule/{job}": Scope.READ,
+    "GET /api/v1/schedule/{job}/runs": Scope.READ,
+    "GET /api/v1/schedule/{job}/decisions": Scope.READ,
     "POST /api/v1/schedule/{job}/requests": Scope.OPERATE,
     "POST /api/v1/schedule/{job}/pause": Scope.OPERATE,
     "POST /api/v1/schedule/{job}/resume": Scope.OPERATE,
@@ -103,7 +109,7 @@ def test_the_table_names_every_route_and_no_other() -> None:
 
 
 def test_nothing_that_changes_a_coil_a_model_or_a_job_is_open() -> None:
-    assert {route for route, needed in TABLE.items() if needed is OPEN and not route.startswith("GET")} == {
+    assert {route for route, needed in TABLE.items() if needed is OPEN and not route.startswith(("GET", "HEAD"))} == {
         "POST /sign-in",
         "POST /theme",
     }
@@ -136,6 +142,8 @@ def test_a_browser_that_is_not_signed_in_is_led_to_the_form_or_refused(address: 
                 assert answer.headers["location"].startswith("/sign-in?next="), route
             else:
                 assert answer.status_code == HTTP_UNKNOWN, route
+                is_page = answer.headers["content-type"].startswith("text/html")
+                assert is_page != path.startswith("/api/"), route
 
 
 @pytest.mark.parametrize(
@@ -169,8 +177,9 @@ def test_what_looks_like_sql_is_a_name_like_any_other(address: str, database: st
             if needed is not OPEN and path not in ("/sign-out", "/api/v1/stream"):
                 body = {"json": {"why": text, "label": text, "note": text}} if method == "POST" else {}
                 place = re.sub(r"{\w+}", quote(text, safe=""), path)
-                answer = client.request(method, place, params={"cursor": text, "plant": text}, **body)  # type: ignore[arg-type]
-                assert answer.status_code < 500 or answer.status_code == 503, (route, answer.text)
+                for given in ({}, {"plant": text}, {"cursor": text}):  # REST refuses those that a route does not have
+                    answer = client.request(method, place, params=given, **body)  # type: ignore[arg-type]
+                    assert answer.status_code < 500 or answer.status_code == 503, (route, answer.text)
         refused = client.post("/sign-in", data={"name": text, "password": text})
         assert refused.status_code == HTTP_FORBIDDEN
     with connect(database) as connection:

@@ -58,6 +58,7 @@ def test_what_is_secret_is_in_no_line_of_the_log(database: str, tmp_path: Path) 
     said = log.read_text()
     assert '"signed in"' in said
     assert said.count('"sign-in refused"') == 3
+    assert said.count('"address": "127.0.0.1"') == 4
     for secret in (key["authorization"], token, csrf, late, PASSWORD, typed, wrong_key, wrong_token, given):
         assert secret
         assert secret.removeprefix("Bearer ") not in said

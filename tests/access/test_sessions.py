@@ -1,6 +1,8 @@
 """A person is who signed in, as long as the session lasts, and nobody else is."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
 from urllib.parse import urlsplit
 
 import argon2
@@ -8,11 +10,15 @@ import httpx
 import pytest
 
 from console.rest.access import SESSION_COOKIE
+from console.rest.service import Service
 from schemas.access import Role
+from schemas.console_settings import ConsoleSettings
 from store.connection import connect
 from store.sessions import follow_link, link_for_engineer, signed_in
 from store.users import disable_user, enable_user, set_password, set_role
+from tests.access.conftest import SETTINGS
 from tests.access.given import LIFETIME, PASSWORD, add_person, browser, csrf_of, session_of, sign_in
+from tests.rest.given import served
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -82,7 +88,25 @@ def test_passwords_are_not_tried_out(address: str, database: str, name: str) -> 
         refused = sign_in(client, name.upper())
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) > 0
-        assert "one name" in refused.text
+        assert "one name from one address" in refused.text
+
+
+def test_who_tries_a_name_out_does_not_keep_out_whose_it_is(service: Service, database: str) -> None:
+    add_person(database, "anna")
+    console = ConsoleSettings(proxies=(IPv4Network("127.0.0.1"),), failed_sign_ins=1)
+    with served(replace(service, settings=SETTINGS.model_copy(update={"console": console}))) as address:
+        with browser(address) as mallory:
+            mallory.headers["x-forwarded-for"] = "203.0.113.1"
+            assert [sign_in(mallory, "anna", "wrong password!").status_code for _ in range(11)] == [403] + [429] * 10
+        with browser(address) as anna:
+            anna.headers["x-forwarded-for"] = "203.0.113.2"
+            assert sign_in(anna, "anna").status_code == 303
+        with browser(address) as many:
+            told = []
+            for number in range(11):
+                many.headers["x-forwarded-for"] = f"203.0.113.{number + 10}"
+                told.append(sign_in(many, "anna", "wrong password!").status_code)
+            assert told == [403] * 10 + [429]
 
 
 def test_a_session_that_was_planted_is_not_taken_over(address: str, database: str) -> None:

@@ -18,6 +18,7 @@ from tests.waiting import wait_until
 
 COMMAND = (sys.executable, "-c", "from console.cli import main; main()", "demo", "--coils", "40", "--console")
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/sign-in\?once=\S+")
+KEY = re.compile(r"scripts need a key: COILFLOW_DATABASE_DSN='(.+)' coilflow (keys create .+)")
 LONG_S = 300.0  # it judges 40 coils on a busy machine
 
 
@@ -50,7 +51,9 @@ def test_the_link_signs_in_to_the_coils_of_the_demo_until_it_is_told_to_end(
         assert (last["coils"], last["lost"]) == (40, 0)
         page = client.get(httpx.URL(link).join("/"))
         assert page.status_code == 200
-        shown = client.get(httpx.URL(link).join("/api/v1/coils?limit=100"), headers={"accept": "application/json"})
+        [(dsn, words)] = KEY.findall(err.read_text())
+        asked = httpx.URL(link).join("/api/v1/coils?limit=100")
+        shown = httpx.get(asked, headers={"authorization": f"Bearer {_key(dsn, words)}"}, timeout=LONG_S)
         ids = [one["coil_id"] for one in shown.json()["items"]]
         assert len(ids) == 40
         assert any(f"/{coil_id}" in page.text for coil_id in ids)
@@ -68,6 +71,17 @@ def test_the_link_signs_in_to_the_coils_of_the_demo_until_it_is_told_to_end(
     assert out.read_text().splitlines()[-1] == json.dumps(last, separators=(",", ":"))
     assert "Traceback" not in err.read_text()
     assert err.read_text().splitlines()[-1] == "the console goes on; Ctrl-C ends it"
+
+
+def _key(dsn: str, words: str) -> str:
+    """The key that the command makes that the demo names."""
+    made = subprocess.run(
+        [*COMMAND[:3], *words.split(), "--json"],
+        env=os.environ | {"COILFLOW_DATABASE_DSN": dsn},
+        check=True,
+        capture_output=True,
+    )
+    return str(json.loads(made.stdout)["key"])
 
 
 def _watch(link: str, cookies: dict[str, str], begun: threading.Event, ended: threading.Event) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.explain import explain_coil
 from models import occlusion
 from models.bundle import Bundle
 from models.combine import log_odds
@@ -203,8 +204,21 @@ def test_a_coil_of_its_own_scale_is_explained_whatever_its_unit(tmp_path: Path, 
     assert first.threshold == shipped.threshold("self")
 
 
+def test_what_lies_all_along_a_grey_coil_is_not_taken_for_undisturbed_strip(tmp_path: Path) -> None:
+    """Without any of it the coil is a flat one: else nothing could be left out of a wedge, and it would stay NOK."""
+    member = linear_ensemble(tmp_path, np.full(MATRIX_SHAPE, -0.01, dtype=np.float32), bias=-3.0, scales=("self",))
+    grey = np.zeros(MATRIX_SHAPE, dtype=np.float32)
+    grey[:, :6] = -1.0
+    grey[0, 17] = 1.0
+    found = of(grey, member, "self")
+    flat = of(np.zeros(MATRIX_SHAPE, dtype=np.float32), member, "self")
+    assert found.undisturbed_p_nok == pytest.approx(flat.base_p_nok)
+    assert found.p_nok_without_regions < 0.5 < found.base_p_nok
+    assert found.p_nok[0, :, 0].min() > 0
+
+
 def test_a_long_disturbance_of_a_grey_coil_is_not_taken_for_its_band(tmp_path: Path) -> None:
-    """The median of a sensor that is disturbed for most of the coil is kept within what most cells look like."""
+    """A sensor that is disturbed for most of the coil."""
     member = linear_ensemble(tmp_path, np.full(MATRIX_SHAPE, -0.01, dtype=np.float32), scales=("self",))
     grey = np.zeros(MATRIX_SHAPE, dtype=np.float32)
     grey[40:220, 4] = -1.0
@@ -250,3 +264,15 @@ def test_a_combination_other_than_the_mean_is_explained_too(linear: Ensemble, we
 def test_several_coils_are_refused(linear: Ensemble) -> None:
     with pytest.raises(ValueError, match="expected one coil, got 2"):
         explain(batch_of(random_matrix(2)), linear)
+
+
+def test_places_that_do_not_decide_are_not_told_as_if_they_did(tmp_path: Path) -> None:
+    """Without them the coil may be NOK all the same: whoever reads the first sentence has to know."""
+    weights = np.full(MATRIX_SHAPE, -0.02, dtype=np.float32)
+    coil = disturbed((slice(30, 60), slice(0, 9)), by=-0.5)
+    said = {
+        bias: explain_coil(batch_of(coil[None]), linear_ensemble(tmp_path / str(bias), weights, bias=bias)).text
+        for bias in (1.0, -1.0)
+    }
+    assert said[1.0].endswith(" with undisturbed strip at this place, NOK still: the rest speaks for it too")
+    assert said[-1.0].endswith(" with undisturbed strip at this place")

@@ -32,6 +32,7 @@ class Collector:
     """What came, and where."""
 
     endpoint: str
+    refuses: bool = False
     spans: list[Got] = field(default_factory=list)
 
     def trace(self, trace_id: int) -> list[Got]:
@@ -50,8 +51,9 @@ def collecting() -> Iterator[Collector]:
             assert self.path == "/v1/traces"
             body = self.rfile.read(int(self.headers["content-length"]))
             body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
-            collector.spans += _spans(ExportTraceServiceRequest.FromString(body))
-            self.send_response(200)
+            if not collector.refuses:
+                collector.spans += _spans(ExportTraceServiceRequest.FromString(body))
+            self.send_response(400 if collector.refuses else 200)
             self.send_header("content-length", "0")
             self.end_headers()
 

@@ -1,5 +1,7 @@
 """How far a feedback worker is behind: what it has not read, and what it holds while the database is away."""
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +15,13 @@ from prometheus_client import REGISTRY
 from flows.kafka import feedback_session
 from flows.kafka.client import producer
 from flows.kafka.feedback_worker import run_feedback_worker
+from flows.kafka.local_broker import LocalBroker
 from flows.kafka.produce import binary_message
 from schemas.errors import StoreUnavailableError
 from schemas.settings import Settings
 from schemas.stream_settings import KafkaSettings
-from tests.fix_kafka import KafkaTopics
+from store.connection import connect
+from tests.fix_kafka import KafkaTopics, fresh_topics
 from tests.streams.lines import event
 from tests.waiting import wait_until
 
@@ -73,3 +77,33 @@ def test_what_is_held_while_the_database_is_away_is_lag_until_it_is_stored(
         away.clear()
         wait_until(lambda: lag(kafka) == 0)
     assert lag(kafka) is None, "another worker may have the partition now"
+
+
+def test_a_broker_that_is_away_is_counted_as_what_is_tried_again(
+    private_broker: LocalBroker, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lag that a worker shows is as old as the broker's last answer: without this count nobody would know."""
+    monkeypatch.setattr(feedback_session, "_LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(feedback_session, "_LOOK_TIMEOUT_MS", 200)
+
+    def failures() -> float:
+        return REGISTRY.get_sample_value("coilflow_commit_failures_total", {"why": "broker"}) or 0.0
+
+    kafka = fresh_topics(private_broker.bootstrap_servers, partitions=1)
+    with working(kafka, database):
+        wait_until(lambda: lag(kafka) == 0)
+        before = failures()
+        os.kill(private_broker.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: failures() >= before + 3)
+        finally:
+            os.kill(private_broker.pid, signal.SIGCONT)
+        send(kafka, 1)
+        wait_until(lambda: stored(database) == 1)
+
+
+def stored(dsn: str) -> int:
+    """How many words the database has."""
+    with connect(dsn) as connection:
+        [row] = connection.execute("select count(*) as words from coilflow.feedback").fetchall()
+    return int(row["words"])

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from flows.score_models import score_models
+from scheduler import figures as figures_module
 from scheduler.figures import count_figures, showing_figures
 from scheduler.metrics import SHOWN
 from scheduler.watch import NO_LEADER
@@ -164,6 +165,31 @@ def test_a_database_that_is_away_is_shown_and_old_figures_are_not(database: str)
     with showing_figures("postgresql://127.0.0.1:9/away", away, every_s=0.05, registry=registry):
         wait_until(lambda: registry.get_sample_value("coilflow_database_up") == 0)
         assert registry.get_sample_value("coilflow_leader_leads") is None
+
+
+@pytest.mark.parametrize("fault", ["a defect", "a hang"])
+def test_figures_that_are_not_counted_any_more_are_not_shown_as_if_they_were(
+    database: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, broken, ended = CollectorRegistry(), threading.Event(), threading.Event()
+
+    def counted(*given: Any, **named: Any) -> Any:
+        if broken.is_set() and fault == "a defect":
+            raise KeyError("a row that nobody thought of")
+        if broken.is_set():
+            ended.wait()
+        return count_figures(*given, **named)
+
+    monkeypatch.setattr(figures_module, "count_figures", counted)
+    monkeypatch.setattr(figures_module, "_OLDEST_S", 600.0 if fault == "a defect" else 1.0)
+    with showing_figures(database, SHOWING, every_s=0.05, registry=registry):
+        wait_until(lambda: registry.get_sample_value("coilflow_leader_leads") == 0)
+        broken.set()
+        wait_until(lambda: registry.get_sample_value("coilflow_database_up") == 0)
+        assert registry.get_sample_value("coilflow_leader_leads") is None
+        broken.clear()
+        ended.set()
+        wait_until(lambda: registry.get_sample_value("coilflow_database_up") == 1)
 
 
 def test_nothing_is_counted_where_no_port_shows_it(database: str) -> None:

@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from structlog.testing import capture_logs
 
 import flows.otlp
+from console.rest.names import coil_path
 from console.rest.service import running_service
 from flows.inbox import judge_due
 from flows.intake import Message, read_event, take_in
@@ -252,6 +254,18 @@ def test_a_collector_that_takes_spans_and_never_answers_holds_no_verdict_up(line
                 wait_until(lambda: line.count("select count(*) from coilflow.verdicts") == 31)
 
 
+def test_a_collector_that_takes_nothing_is_told_of_once_and_so_is_its_coming_back(collector: Collector) -> None:
+    exporter = flows.otlp._Exporter(endpoint=f"{collector.endpoint}/v1/traces")
+    with capture_logs() as told:
+        for collector.refuses in (False, True, True, True, False, False, True):
+            exporter.export([])
+    assert [one["event"] for one in told] == [
+        "the collector takes no spans: they are dropped",
+        "the collector takes spans again",
+        "the collector takes no spans: they are dropped",
+    ]
+
+
 def test_coils_of_the_inbox_are_traced_alike(connection: Connection, collector: Collector) -> None:
     settings = Settings(tracing=TracingSettings(endpoint=collector.endpoint))
     now = datetime.now(UTC)
@@ -277,9 +291,13 @@ def test_a_coil_and_a_word_that_come_to_the_console_by_http_are_one_trace(databa
         headers = bearer(database, *Scope) | {"content-type": "application/cloudevents-batch+json"}
         assert httpx.post(f"{address}/api/v1/events", content=batch, headers=headers, timeout=30).status_code == 202
         wait_until(lambda: connection.execute("select from coilflow.verdicts").fetchall())
+        word, once = f"{address}{coil_path(key_of('7'))}/feedback", bearer(database, *Scope) | {"idempotency-key": "1"}
+        for _ in range(2):  # the second is a repeat
+            said["operator"] = "ben"
+            assert httpx.post(word, json=said, headers=once, timeout=30).status_code == 201
     spans = collector.trace(trace_id_of(key_of("7")))
     assert sorted(names(spans)) == sorted(
-        ["coil", "receive", "assemble", "normalize", "score", "decide", "record", "feedback"]
+        ["coil", "receive", "assemble", "normalize", "score", "decide", "record", "feedback", "feedback"]
     )
     assert {span.service for span in spans} == {"coilflow console"}
 

@@ -41,6 +41,7 @@ def test_a_gauge_in_good_order_is_named_for_nothing(good: CoilBatch) -> None:
     found = gauge_health(good)
     assert found.coils == COILS
     assert not found.off.any()
+    assert not found.noisy.any()
     assert np.abs(found.off_share).max() < 0.01
     assert found.missing_share.max() < 0.01
 
@@ -59,6 +60,35 @@ def test_a_sensor_that_reads_off_is_named_by_how_much_and_no_other_is(
 def test_two_sensors_of_a_face_that_read_off_hide_neither_each_other_nor_the_rest(good: CoilBatch) -> None:
     found = gauge_health(misread(good, bottom_2=1.12, bottom_7=0.9))
     assert list(zip(*np.nonzero(found.off), strict=True)) == [(1, 1), (1, 6)]
+
+
+def test_a_dead_sensor_is_named_and_hides_no_other_of_its_face(good: CoilBatch) -> None:
+    dead = gauge_health(misread(good, top_4=0.0, top_8=1.08))
+    assert dead.calibrating_share[0, 3] == 1
+    assert np.isnan(dead.off_share[0, 3])
+    assert np.isnan(dead.restless[0, 3])
+    assert list(zip(*np.nonzero(dead.off), strict=True)) == [(0, 7)]
+
+
+def test_a_noisy_sensor_is_named_and_no_other_is(good: CoilBatch) -> None:
+    mean = good.mean_g_m2.copy()
+    face = np.repeat(np.tile([0, 1], len(good)), np.diff(good.face_start))
+    quiet = gauge_health(good).restless
+    step = float(np.abs(np.diff(mean[face == 1, 6])).mean())
+    mean[face == 1, 6] += np.random.default_rng(0).normal(0, 3 * step, (face == 1).sum())
+    found = gauge_health(replace(good, mean_g_m2=mean))
+    assert list(zip(*np.nonzero(found.noisy), strict=True)) == [(1, 6)]
+    assert not found.off.any()
+    np.testing.assert_allclose(found.restless[0], quiet[0])
+
+
+def test_a_face_that_says_nothing_is_known_nothing_of(good: CoilBatch) -> None:
+    names = {f"top_{number}": 0.0 for number in range(1, 10)}
+    found = gauge_health(misread(good, **names))
+    assert np.isnan(found.off_share[0]).all()
+    assert np.isnan(found.restless[0]).all()
+    assert not found.off.any()
+    assert not found.noisy.any()
 
 
 def test_a_strip_that_is_bent_or_wedged_is_no_fault_of_the_gauge(good: CoilBatch) -> None:

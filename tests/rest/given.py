@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import httpx
-import uvicorn
 
 from console.rest.app import create_app
-from console.rest.connections import server_config
+from console.rest.connections import Server
 from console.rest.service import Service
 from schemas.access import Scope
 from store.connection import connect
@@ -23,7 +22,7 @@ from tests.waiting import wait_until
 def served(service: Service) -> Iterator[str]:
     """The address of the console of a service, served as `coilflow console` does."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(server_config(create_app(service), proxies=service.settings.console.proxies))
+        server = Server(create_app(service), proxies=service.settings.console.proxies)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

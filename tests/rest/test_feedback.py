@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from console.rest.access import Caller
-from console.rest.feedback import voice_of
+from console.rest.feedback import refuse_to_correct_others, voice_of
 from console.rest.problems import ProblemError
 from schemas.access import ROLE_SCOPES, Role
+from schemas.coils import CoilKey
 from store.coils import counts
 from store.connection import Connection
 from tests.flows.given import coil, events_of
@@ -93,6 +94,19 @@ def test_a_person_speaks_for_himself_only() -> None:
     assert voice_of(anna, None) == voice_of(anna, "anna") == "anna"
     with pytest.raises(ProblemError, match="cannot speak for ben"):
         voice_of(anna, "ben")
+
+
+def test_a_person_takes_back_words_of_his_own_alone_and_a_machine_any(
+    decided: httpx.Client, connection: Connection
+) -> None:
+    word, key = say(decided, operator="anna")["id"], CoilKey(plant="linz", coil_id="7")
+    scopes = ROLE_SCOPES[Role.OPERATOR]
+    anna, ben = (Caller(name=name, kind="person", scopes=scopes) for name in ("anna", "ben"))
+    mes = Caller(name="mes", kind="key", scopes=scopes)
+    for caller in (anna, mes):
+        refuse_to_correct_others(connection, key=key, corrects=word, caller=caller)
+    with pytest.raises(ProblemError, match="no word of yours"):
+        refuse_to_correct_others(connection, key=key, corrects=word, caller=ben)
 
 
 def test_a_coil_whose_names_have_slashes_gets_its_word(client: httpx.Client, connection: Connection) -> None:

@@ -20,6 +20,7 @@ from tests.rest.given import bearer, client_with, served
 from tests.waiting import wait_until
 
 WHY = {"why": "trial week"}
+CHANGES = ("v2/promote", "v2/shadow", "v2/reject", "rollback", "freeze", "unfreeze")
 
 
 @pytest.fixture(name="line")
@@ -96,6 +97,20 @@ def test_a_person_promotes_the_workers_answer_and_a_rollback_goes_back(client: h
     assert change(client, "v9/promote").status_code == 404
 
 
+def test_a_candidate_shadows_and_is_given_up_for_good(client: httpx.Client, database: str) -> None:
+    shadowing = change(client, "v2/shadow")
+    assert (shadowing.status_code, shadowing.json()) == (200, {"shadow": "v2", "plant": None})
+    assert [row["shadow"] for row in client.get("/api/v1/models").json()["serving"]] == ["v2"]
+    assert (change(client, "v2/shadow").status_code, change(client, "v9/shadow").status_code) == (409, 404)
+    rejected = change(client, "v2/reject")
+    assert (rejected.status_code, rejected.json()) == (200, {"rejected": "v2"})
+    with connect(database) as connection:
+        noted = model_changes(connection, version="v2")[-1]
+        assert (noted.change, noted.who.startswith("key:test-"), noted.why) == ("rejected", True, "trial week")
+        assert serving(connection)[""].shadow is None
+    assert [change(client, what).status_code for what in ("v2/reject", "v1/reject", "v9/reject")] == [409, 409, 404]
+
+
 def test_a_repeated_promotion_is_one_and_tells_the_same(client: httpx.Client, database: str) -> None:
     key = {"Idempotency-Key": "promote v2"}
     told = [client.post("/api/v1/models/v2/promote", json=WHY, headers=key) for _ in range(2)]
@@ -133,8 +148,8 @@ def test_automatic_change_is_frozen_with_who_and_why(client: httpx.Client, datab
 
 def test_an_operator_changes_nothing(client: httpx.Client, database: str) -> None:
     with client_with(client, database, *ROLE_SCOPES[Role.OPERATOR]) as operator:
-        answers_ = [change(operator, what) for what in ("v2/promote", "rollback", "freeze", "unfreeze")]
-    assert [one.status_code for one in answers_] == [403] * 4
+        answers_ = [change(operator, what) for what in CHANGES]
+    assert [one.status_code for one in answers_] == [403] * len(CHANGES)
 
 
 def test_drift_and_scores_are_told_as_they_were_reckoned(client: httpx.Client, database: str) -> None:

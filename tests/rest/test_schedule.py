@@ -78,7 +78,7 @@ def test_a_paused_job_is_not_asked_for(client: httpx.Client, led: str) -> None:
 
 def test_nobody_waits_for_a_scheduler_that_never_ran(client: httpx.Client) -> None:
     answer = client.post(RETRAIN, json=WHY)
-    assert answer.status_code == 503
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
     assert "coilflow scheduler run" in answer.json()["remedy"]
 
 
@@ -119,6 +119,34 @@ def test_a_job_says_what_it_did_and_why_not(client: httpx.Client, led: str) -> N
         {"recall": 0.93},
     )
     assert client.get("/api/v1/schedule/bake").status_code == 404
+
+
+@pytest.mark.parametrize("what", ["runs", "decisions"])
+def test_every_run_and_decision_comes_page_by_page(client: httpx.Client, led: str, what: str) -> None:
+    moments = [datetime(2026, 11, 20, hour, tzinfo=UTC) for hour in range(5)]
+    with connect(led) as connection:
+        for at in moments:
+            connection.execute(
+                "insert into coilflow.fires (job, fire_at, state, recorded_at) values ('retrain', %s, 'missed', %s)",
+                (at, at),
+            )
+            record_decision(connection, "retrain", at=at, subject="", act=False, why=("no",), evidence={})
+    told, cursor = list[str](), None
+    while True:
+        given = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+        page = client.get(f"/api/v1/schedule/retrain/{what}", params=given).json()
+        told += [one["fire_at" if what == "runs" else "at"] for one in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+        with connect(led) as connection:  # what comes meanwhile moves no page
+            record_decision(
+                connection, "retrain", at=datetime.now(UTC), subject="", act=False, why=("new",), evidence={}
+            )
+        client.post(RETRAIN, json=WHY)
+    assert [datetime.fromisoformat(one) for one in told] == moments[::-1]
+    assert client.get(f"/api/v1/schedule/score/{what}", params={"cursor": "bm8"}).status_code == 400
+    assert client.get(f"/api/v1/schedule/bake/{what}").status_code == 404
 
 
 def test_a_job_is_paused_with_who_and_why_and_goes_on(client: httpx.Client, led: str) -> None:

@@ -175,6 +175,11 @@ def test_a_wrong_filter_is_a_problem(client: httpx.Client, wrong: dict[str, str]
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
+def test_a_plus_that_was_not_encoded_is_named(client: httpx.Client) -> None:
+    answer = client.get(f"{LIST}?from=2026-11-20T12:00:00+01:00")
+    assert (answer.status_code, "%2B" in answer.json()["detail"]) == (422, True)
+
+
 def test_a_broad_name_is_found_by_going_through_all(
     client: httpx.Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from console.feed import Listener, News, told
-from console.rest import stream
+from console.rest import connections, stream
 from console.rest.service import Service
 from schemas.access import Scope
+from schemas.errors import StoreUnavailableError
 from schemas.verdicts import Label
 from store.changes import Change, ModelChange, Row, Snapshot, current_snapshot
 from store.connection import Connection
@@ -59,7 +60,7 @@ def test_many_clients_are_told_by_one_connection(client: httpx.Client, connectio
 def test_a_client_that_takes_nothing_is_cut_off_and_the_others_go_on(
     client: httpx.Client, connection: Connection, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "_SEND_S", 0.3)
+    monkeypatch.setattr(connections, "_TAKE_S", 0.3)
     monkeypatch.setattr("console.feed.MOST_WAITING", 50)
     at = httpx.URL(client.base_url)
     with hearing(client) as heard, socket.socket() as still:
@@ -101,6 +102,25 @@ def test_a_broken_database_connection_loses_nothing(client: httpx.Client, connec
         )
         judge(connection, "2")
         wait_until(lambda: heard.coils() == ["1", "2"])
+
+
+def test_who_is_cut_off_while_it_is_told_what_it_missed_keeps_its_place(
+    client: httpx.Client, connection: Connection, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = str(current_snapshot(connection))
+    judge(connection, "missed")
+
+    def away(*_: object, **__: object) -> None:
+        service.feed.let_go()
+        raise StoreUnavailableError("the database is away", remedy="wait")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stream, "changes_between", away)
+        told_nothing = client.get(STREAM, params={"after": place})  # which ends by itself
+    assert "id:" not in told_nothing.text
+    with hearing(client, last=place) as again:
+        wait_until(lambda: again.events)
+    assert again.coils() == ["missed"]
 
 
 def test_a_silent_client_keeps_its_place(
@@ -161,6 +181,12 @@ def test_who_missed_too_much_is_told_to_look_anew(
     assert heard.coils() == [*(f"{nth:02}" for nth in range(10)), "after"]
 
 
+def test_who_comes_while_the_console_stops_is_sent_away_at_once(client: httpx.Client, service: Service) -> None:
+    service.feed.end()
+    answer = client.get(STREAM)
+    assert (answer.status_code, "the console stops" in answer.json()["detail"]) == (503, True)
+
+
 def test_streams_end_when_the_console_is_told_to_stop(database: str, connection: Connection, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from console.cli import main; main()", "console", "--port", "0"]
     environment = os.environ | {"COILFLOW_DATA_DIR": str(tmp_path), "COILFLOW_DATABASE_DSN": database}
@@ -180,7 +206,9 @@ def test_streams_end_when_the_console_is_told_to_stop(database: str, connection:
                 process.send_signal(signal.SIGTERM)
                 wait_until(lambda: heard.ended)
                 assert process.wait(30) == 0
-            assert "timeout graceful shutdown exceeded" not in said.read()
+            complaints = said.read()
+        assert "timeout graceful shutdown exceeded" not in complaints
+        assert "without completing response" not in complaints
     finally:
         process.kill()
         process.wait()

@@ -109,9 +109,12 @@ def console(line: Line, ensemble: Ensemble, settings: Settings) -> Iterator[str]
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium: that of `COILFLOW_TEST_CHROMIUM`, else the one that is installed; without one the test is skipped."""
+    """Chromium: that of `COILFLOW_TEST_CHROMIUM`, else the one that is installed; without one the test is skipped.
+
+    Of one module, because its event loop lets no other run in this thread.
+    """
     found = os.environ.get(CHROMIUM) or shutil.which("chromium")
     if found is None:
         pytest.skip(f"no Chromium: install Debian's `chromium`, or name one by {CHROMIUM}")

@@ -38,6 +38,7 @@ from store.registry import start_registry
 from store.registry_steps import Actor
 from store.sessions import Lifetime, start_session
 from store.users import add_user
+from tests.waiting import wait_until
 
 COILS = 28
 MOST_MS = 90_000  # until a page shows what is waited for
@@ -94,6 +95,20 @@ def say(connection: Connection, key: CoilKey, operator: str, label: str, *, note
         note=note,
     )
     record_feedback(connection, [word])
+
+
+def warn(connection: Connection, key: CoilKey) -> None:
+    """An open coil that is out of its band already."""
+    connection.execute(
+        "insert into coilflow.coils (plant, coil_id, state) values (%s, %s, 'open')", [key.plant, key.coil_id]
+    )
+    connection.execute(
+        "insert into coilflow.early_warnings (plant, coil_id, data, warned_at) values (%(plant)s, %(coil_id)s,"
+        " jsonb_build_object('plant', %(plant)s::text, 'coil_id', %(coil_id)s::text, 'face', 'top', 'side', 'below',"
+        " 'bound_g_m2', 100, 'worst_g_m2', 81.5, 'from_position', 0, 'to_position', 9, 'out_of_band_m', 42,"
+        " 'warned_at', %(now)s::timestamptz), %(now)s)",
+        {**key._asdict(), "now": datetime.now(UTC)},
+    )
 
 
 def revision_of(connection: Connection, key: CoilKey) -> str:
@@ -213,3 +228,20 @@ def _is_own(url: str, address: str) -> bool:
 def texts(page: Page, selector: str) -> Sequence[str]:
     """What the elements say, without the spaces around it."""
     return [text.strip() for text in page.locator(selector).all_inner_texts()]
+
+
+def weight_of(page: Page, place: str) -> int:
+    """Bytes that come over the wire for a page with all that belongs to it, the pictures further down too."""
+    weights: list[int] = []
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    session.on("Network.loadingFinished", lambda said: weights.append(said["encodedDataLength"]))
+    page.goto(place)
+    page.wait_for_load_state("load")
+    page.locator("[data-later]").wait_for(state="detached")
+    page.evaluate("for (const one of document.images) one.loading = 'eager'")
+    wait_until(lambda: page.evaluate("[...document.images].every((image) => image.complete)"))
+    session.detach()
+    assert weights
+    return round(sum(weights))

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from console.web.axes import Scale, time_ticks, value_ticks
 from console.web.bar_charts import day_bars, distribution_chart
 from console.web.charts import Bound, Dot, Line, Mark, Point, dot_chart, marks_list, sparkline, time_chart
-from schemas.scores import Figure
+from console.web.score_charts import FIGURES, coils_of
+from schemas.scores import Cells, Figure, Rates, Score
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -46,7 +47,7 @@ def every_chart() -> list[Markup]:
     figure = Figure(value=0.5, low=0.25, high=0.75)
     return [
         over_time(Line(name=HOSTILE, points=points(0.9, 0.8))),
-        dot_chart("b", HOSTILE, [Dot(name=HOSTILE, figure=figure, beside=figure, note=HOSTILE)], of=HOSTILE),
+        dot_chart("b", HOSTILE, [Dot(name=HOSTILE, figure=figure, beside=figure, of=HOSTILE)], of=HOSTILE),
         day_bars("c", HOSTILE, [(date(2026, 11, 20), {"OK": 3, HOSTILE: 2})], kinds=("OK", HOSTILE)),
         distribution_chart("d", HOSTILE, (0.1, 0.2), (0.3, 0.3, 0.4), (0.1, 0.1, 0.8), percent=False, unit=HOSTILE),
     ]
@@ -71,11 +72,23 @@ def test_a_chart_has_a_name_a_description_and_a_table(chart: Markup) -> None:
 
 def test_the_table_has_every_point_with_its_interval() -> None:
     rows = cells(over_time(Line(name="champion", points=points(0.9, 0.8)), Line(name="shadow", points=points(0.7))))[1:]
-    assert [(row[0], *row[2:]) for row in rows] == [
+    assert [(row[0], *row[2:5]) for row in rows] == [
         ("champion", "90 %", "85 %", "95 %"),
         ("champion", "80 %", "75 %", "85 %"),
         ("shadow", "70 %", "65 %", "75 %"),
     ]
+
+
+def test_each_figure_says_of_how_many_coils_of_its_own_kind_it_is() -> None:
+    unknown = Figure(value=None, low=None, high=None)
+    rates = Rates(agreement=unknown, recall=unknown, false_alarms=unknown, precision=unknown)
+    called = Cells(tp=9, fp=3, fn=1, tn=27)
+    score = Score(cells=called, rates=rates, calibration_error=unknown, undecided=unknown, weighted=None)
+    assert [coils_of(score, figure, weighted=False) for figure in FIGURES] == ["40", "10 NOK", "30 OK"]
+    line = Line(name="champion", points=(Point(at=NOON, value=0.9, of="10 NOK"),))
+    chart = over_time(line)
+    assert cells(chart)[-1][-1] == "10 NOK"
+    assert "champion: 90 % of 10 NOK" in chart
 
 
 def test_lines_are_told_apart_without_colour() -> None:

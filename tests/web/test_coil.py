@@ -10,7 +10,7 @@ from schemas.coils import CoilKey
 from schemas.verdicts import Label
 from store.connection import Connection
 from tests.web.conftest import Line, Window
-from tests.web.given import labelled, session_of, signed_in_page, texts, words_on
+from tests.web.given import labelled, session_of, signed_in_page, texts, warn, words_on
 
 
 @pytest.fixture
@@ -137,3 +137,29 @@ def test_a_second_look_shows_neither_verdict_nor_words(operator: Window, line: L
     assert page.locator(".chip").count() == 0
     assert "p(NOK)" not in page.content()
     assert not texts(page, "td")
+
+
+def test_an_open_coil_that_is_out_of_its_band_says_so(operator: Window, connection: Connection) -> None:
+    key = CoilKey(plant="plant-1", coil_id="still-runs")
+    warn(connection, key)
+    operator.page.goto(f"/coils/{key.plant}/{key.coil_id}")
+    expect(operator.page.get_by_role("region", name="Doubts, and what to do")).to_contain_text(
+        "Early warning: the coil is out of its band already: top face below 100 g/m² over 42 m, at worst 82 g/m²"
+    )
+    expect(operator.page.get_by_text("No verdict yet: the coil is open.")).to_be_visible()
+
+
+def test_a_coil_of_which_people_spoke_says_so_beside_its_verdict_and_asks_no_more(
+    operator: Window, line: Line, connection: Connection, nok: CoilKey
+) -> None:
+    page = operator.page
+    doubts = page.get_by_role("region", name="Doubts, and what to do")
+    page.goto(f"/coils/{nok.plant}/{nok.coil_id}")
+    expect(doubts).to_contain_text("Confirm it, or say that it is OK.")
+    expect(doubts).to_contain_text("p(NOK) 0.")
+    page.keyboard.press("n")
+    expect(page.get_by_role("region", name="Verdict")).to_contain_text("people say NOK")
+    expect(doubts).not_to_contain_text("Confirm it")
+    page.goto(f"/coils/{line.keys[2].plant}/{line.keys[2].coil_id}")
+    expect(page.get_by_role("region", name="Verdict")).to_contain_text("people differ")
+    expect(doubts).to_contain_text("People differ")

@@ -16,6 +16,7 @@ from console.web.reasons import worded
 from console.web.static_files import static_files, static_url
 from schemas.access import Role
 from schemas.verdicts import Reason
+from store.audit import feedback_on
 from store.connection import Connection
 from tests.web.conftest import Line
 from tests.web.given import heat_of, session_of
@@ -87,6 +88,21 @@ def test_a_word_that_breaks_the_contract_is_a_problem_and_is_not_stored(
     assert client.post(place, data={"label": "NOK"}, headers=origin).status_code == 403
     counted = connection.execute("select count(*) from coilflow.feedback where coil_id = %s", [key.coil_id]).fetchone()
     assert counted == {"count": 0}
+
+
+def test_nobody_takes_back_a_word_of_somebody_else(client: httpx.Client, line: Line, connection: Connection) -> None:
+    key = line.keys[3]
+    [word] = feedback_on(connection, key)
+    html = client.get(f"/coils/{key.plant}/{key.coil_id}", params={"said": word.event_id}).text
+    assert "You said" not in html
+    token = re.findall(r'name="csrf_token" value="([^"]+)"', html)[0]
+    answer = client.post(
+        f"/coils/{key.plant}/{key.coil_id}/feedback",
+        data={"label": "OK", "corrects": word.event_id, "csrf_token": token},
+        headers={"accept": "text/html", "origin": str(client.base_url).rstrip("/")},
+    )
+    assert answer.status_code == 403
+    assert feedback_on(connection, key) == (word,)
 
 
 def test_a_map_of_a_revision_is_kept_for_good_and_that_of_another_is_not_there(

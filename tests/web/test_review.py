@@ -3,7 +3,9 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from console.web import review
 from store.connection import Connection
+from store.labels import review_queue
 from tests.web.conftest import Line, Window
 from tests.web.given import texts, words_on
 
@@ -72,3 +74,35 @@ def test_an_empty_queue_says_what_comes_there(operator: Window, connection: Conn
     connection.execute("delete from coilflow.second_reviews")
     operator.page.goto("/review?why=second")
     expect(operator.page.get_by_text("Nothing waits for you of this kind")).to_be_visible()
+
+
+@pytest.mark.parametrize("why", ["", "?why=review"])
+def test_every_coil_of_the_queue_is_on_one_page_of_it(
+    operator: Window, connection: Connection, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(review, "_CARDS", 2)
+    page = operator.page
+    page.goto(f"/review{why}")
+    shown = [*texts(page, ".card a.open")]
+    while page.get_by_role("link", name="More coils").count():
+        page.get_by_role("link", name="More coils").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/review?*cursor=*")
+        expect(page.locator(".card a.open").first).not_to_have_text(shown[-2])
+        shown += texts(page, ".card a.open")
+    asked = [one.key.coil_id for one in review_queue(connection) if not why or one.why == "review"]
+    assert shown == asked
+    assert len(shown) > 4
+
+
+def test_who_answers_on_a_later_page_stays_on_it(operator: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "_CARDS", 3)
+    page = operator.page
+    page.goto("/review")
+    page.get_by_role("link", name="More coils").click()
+    page.wait_for_url("**/review?*cursor=*")
+    first, second = texts(page, ".card a.open")[:2]
+    page.keyboard.press("n")
+    expect(page.get_by_role("status")).to_contain_text(f"Coil {first}: you said NOK")
+    assert marked(page) == second
+    assert texts(page, ".card a.open")[0] == second

@@ -11,6 +11,7 @@ const summary = document.getElementById("summary");
 
 let held = null; // the newest list that is not shown yet
 let paused = false;
+let connected = true;
 
 const keys = (body) => [...body.querySelectorAll("tr[data-key]")].map((row) => row.dataset.key);
 const fresh = (body) => {
@@ -27,8 +28,9 @@ function isScrolled() {
   return rows.getBoundingClientRect().top < 0;
 }
 
-function say(state) {
+function say() {
   const words = { live: "live", lost: "not connected: tries again", paused: "paused" };
+  const state = !connected ? "lost" : paused ? "paused" : "live";
   pulse.textContent = words[state];
   pulse.className = `pulse ${state}`;
 }
@@ -78,7 +80,7 @@ pause.addEventListener("click", () => {
   paused = !paused;
   pause.setAttribute("aria-pressed", String(paused));
   pause.textContent = paused ? "Go on" : "Pause";
-  say(paused ? "paused" : "live");
+  say();
   if (!paused && held) show(held);
 });
 
@@ -86,4 +88,7 @@ onKey("p", () => pause.click());
 onKey("Escape", leave);
 onKey("/", () => document.getElementById("coil").focus());
 listKeys(() => [...rows.querySelectorAll("tr[data-key]")], (row) => row.querySelector("a.open").click());
-follow(["verdict", "early_warning"], take, (state) => say(paused ? "paused" : state));
+follow(["verdict", "early_warning"], take, (state) => {
+  connected = state === "live";
+  say();
+});

@@ -1,76 +1,122 @@
 // Keeps a page current: on an event of the stream it asks for the same page again and takes over what changed.
+//
+// A page names the place in the stream as of which it was read. The stream is opened from there, so nothing that came
+// between page and stream is missed. Browsers open few connections to one host: a page that nobody sees closes its
+// stream, and when it is seen again it is read anew and goes on from that page's place.
 
 const LEAST_PAUSE_MS = 1000; // between two looks, however many coils come
 const SPREAD_MS = 300; // so that all who look at a line do not ask at the same moment
 const PATIENCE_MS = 3000; // without a stream, until the reader is told
-const AGAIN_MS = 5000; // after a refusal
+const AGAIN_MS = 5000; // after a failure
+const MOST_SILENCE_MS = 60000; // without a look: a connection can break without a word
+const ANSWER_MS = 15000; // that a look may take
+
+const placeOf = (page) => page.querySelector('meta[name="stream-place"]').content;
 
 /**
  * @param {string[]} events of the stream that matter here
  * @param {(fresh: Document) => void} take takes over what is not marked data-live
- * @param {(state: "live" | "lost") => void} tell is told whether the stream runs
+ * @param {(state: "live" | "lost") => void} tell is told whether the page follows what happens
  */
-export function follow(events, take, tell = () => {}) {
-  let last = 0;
-  let waits = false;
-  let stopped = false;
+export function follow(events, take, tell) {
+  let place = placeOf(document);
   let stream = null;
-  let opened = false;
+  let last = 0; // look
+  let looks = false;
+  let failed = false; // the last look
+  let due = Infinity;
+  let timer = 0;
   let doubt = 0;
 
-  async function look() {
-    waits = false;
-    last = performance.now();
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (answer.redirected) location.reload(); // the session is over
-      if (!answer.ok) throw new Error(answer.statusText);
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (!stopped) {
-        takeMarked(fresh);
-        take(fresh);
-      }
-    } catch {
-      tell("lost");
+  function report() {
+    const live = !failed && stream?.readyState === EventSource.OPEN;
+    if (live || failed || document.hidden) {
+      clearTimeout(doubt);
+      doubt = 0;
+    } else {
+      doubt ||= setTimeout(() => tell("lost"), PATIENCE_MS); // a stream ends now and then, and is begun again
     }
+    if (live) tell("live");
+    if (failed) tell("lost");
+  }
+
+  function lookIn(waitMs) {
+    const at = performance.now() + waitMs;
+    if (at >= due || document.hidden) return;
+    clearTimeout(timer);
+    due = at;
+    timer = setTimeout(look, waitMs);
   }
 
   function soon() {
-    if (waits) return;
-    waits = true;
-    const pauseMs = Math.max(0, last + LEAST_PAUSE_MS - performance.now());
-    setTimeout(look, pauseMs + Math.random() * SPREAD_MS);
+    lookIn(Math.max(0, last + LEAST_PAUSE_MS - performance.now()) + Math.random() * SPREAD_MS);
+  }
+
+  async function look() {
+    due = Infinity;
+    clearTimeout(timer);
+    last = performance.now();
+    if (looks) return soon();
+    looks = true;
+    try {
+      const signal = AbortSignal.timeout(ANSWER_MS);
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal });
+      if (answer.redirected) return location.reload(); // the session is over
+      if (!answer.ok) throw new Error(answer.statusText);
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      place = placeOf(fresh);
+      takeMarked(fresh);
+      take(fresh);
+      failed = false;
+    } catch {
+      failed = true;
+    } finally {
+      looks = false;
+    }
+    report();
+    lookIn(failed ? AGAIN_MS : MOST_SILENCE_MS);
   }
 
   function listen() {
-    if (stopped) return;
-    stream = new EventSource("/api/v1/stream");
-    for (const name of [...events, "reset"]) stream.addEventListener(name, soon);
-    stream.addEventListener("open", () => {
-      clearTimeout(doubt);
-      doubt = 0;
-      tell("live");
-      if (opened) soon(); // something may have been missed
-      opened = true;
-    });
-    stream.addEventListener("error", () => {
-      doubt ||= setTimeout(() => tell("lost"), PATIENCE_MS); // a stream ends now and then, and is begun again
-      if (stream.readyState === EventSource.CLOSED) {
-        setTimeout(listen, AGAIN_MS);
+    if (stream || document.hidden) return;
+    const opened = new EventSource(`/api/v1/stream?${new URLSearchParams({ after: place })}`);
+    stream = opened;
+    for (const name of [...events, "reset"]) opened.addEventListener(name, soon);
+    opened.addEventListener("open", report);
+    opened.addEventListener("error", () => {
+      if (opened.readyState === EventSource.CLOSED && stream === opened) {
+        stream = null;
         soon();
+        setTimeout(listen, AGAIN_MS);
       }
+      report();
     });
   }
 
-  listen();
-  addEventListener("pagehide", () => {
-    stopped = true;
+  function rest() {
     stream?.close();
-  });
+    stream = null;
+    clearTimeout(timer);
+    due = Infinity;
+    report();
+  }
+
+  async function wake() {
+    await look();
+    listen();
+    report();
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : wake()));
+  addEventListener("online", () => soon());
+  addEventListener("offline", () => soon());
+  addEventListener("pagehide", rest);
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
-  return soon;
+  listen();
+  lookIn(MOST_SILENCE_MS);
+  report();
 }
 
 /** Takes over every part that is marked data-live, but none that holds the focus. */

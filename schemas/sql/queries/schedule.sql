@@ -199,6 +199,7 @@ left join lateral (
     select * from coilflow.attempts as t where t.fire_id = f.fire_id order by t.attempt desc limit 1
 ) as a on true
 where (%(job)s::text is null or f.job = %(job)s) and (%(fire_id)s::int8 is null or f.fire_id = %(fire_id)s)
+  and (%(before)s::timestamptz is null or f.fire_at < %(before)s)
 order by f.fire_at desc
 limit %(most)s;
 
@@ -227,6 +228,6 @@ values (%(at)s, %(job)s, %(subject)s, %(act)s, %(why)s::text[], %(evidence)s::js
 -- name: last_decisions
 select decision_id, at, job, subject, act, why, evidence
 from coilflow.decisions
-where job = %(job)s
+where job = %(job)s and (%(before_id)s::int8 is null or decision_id < %(before_id)s)
 order by decision_id desc
 limit %(most)s;

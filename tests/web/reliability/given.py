@@ -171,3 +171,15 @@ def serious(page: Page) -> list[str]:
         for one in found["violations"]
         if one["impact"] in ("serious", "critical")
     ]
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what bears that name, or that id, has the focus, and is seen to have it."""
+    page.wait_for_load_state()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.ariaLabel || document.activeElement.id") == name:
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", f"nobody sees where the focus is: {name}"
+            return
+    raise AssertionError(f"Tab never comes to {name}")

@@ -13,7 +13,7 @@ from store.deadletters import Wanted, dead_letter, list_dead_letters
 from store.verdicts import verdict_of
 from tests.waiting import wait_until
 from tests.web.conftest import Line
-from tests.web.reliability.given import PLANT, as_somebody
+from tests.web.reliability.given import PLANT, as_somebody, tab_to
 
 
 def test_every_coil_is_accounted_for(page: Page, connection: Connection) -> None:
@@ -75,6 +75,28 @@ def test_a_dead_letter_is_sent_again_and_its_coil_judged(page: Page, connection:
     found = dead_letter(connection, letter)
     assert found is not None
     assert (found.letter.handled_by, found.letter.handled_why) == ("ana", "the model is back")
+
+
+def test_a_dead_letter_is_sent_again_by_keyboard_alone(page: Page, connection: Connection) -> None:
+    letter = _letter(connection, "77")
+    page.goto("/")
+    for key in ("g", "d"):
+        page.keyboard.press(key)
+    page.wait_for_url("**/data")
+    for name, place in (
+        ("new dead letters of score", "**/dead-letters?*"),
+        (f"Send dead letter {letter} again", "**/replay"),
+    ):
+        tab_to(page, name)
+        page.keyboard.press("Enter")
+        page.wait_for_url(place)
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Send dead letter {letter} again?")
+    tab_to(page, "why")
+    page.keyboard.type("the model is back")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("replayed|resolved"))
+    wait_until(lambda: verdict_of(connection, CoilKey(plant=PLANT, coil_id="77")) is not None)
 
 
 def test_a_dead_letter_is_discarded_by_keyboard(page: Page, connection: Connection) -> None:

@@ -15,7 +15,7 @@ from store.scores import latest_scores
 from tests.registry.given import states
 from tests.web.conftest import Line
 from tests.web.given import session_of, signed_in_page, texts
-from tests.web.reliability.given import as_somebody, token_of
+from tests.web.reliability.given import as_somebody, tab_to, token_of
 
 WHY = "it calls good coils NOK since the maintenance"
 ROLLBACK = "/models/do/rollback"
@@ -49,11 +49,11 @@ def test_a_chart_shows_the_figures_of_the_store_and_tells_what_was_changed_meanw
     chart.get_by_text("as a table").click()
     first = chart.locator("tbody tr").first.locator("th, td").all_inner_texts()
     rows = connection.execute(
-        "select computed_at, plain -> 'agreement' as figure from coilflow.model_scores"
+        "select computed_at, plain -> 'agreement' as figure, tp + fp + fn + tn as coils from coilflow.model_scores"
         " where kind = 'ensemble' and slice_kind = 'all' and version = 'champion' order by score_id"
     ).fetchall()
     assert first[0] == "champion"
-    assert first[2:] == [f"{100 * value:.3g} %" for value in rows[0]["figure"]]
+    assert first[2:] == [*(f"{100 * value:.3g} %" for value in rows[0]["figure"]), f"{rows[0]['coils']:.0f}"]
     expect(chart.get_by_role("img")).to_have_accessible_name(re.compile("Agreement, labelled coils"))
     assert chart.locator(".flag").count() == 1
     expect(page.locator(".marks").first).to_contain_text("successor promoted for every plant, by promotion: better: F1")
@@ -76,10 +76,10 @@ def test_a_model_is_rolled_back_by_mouse(page: Page, connection: Connection) -> 
 
 def test_a_model_is_rolled_back_by_keyboard_alone(page: Page, connection: Connection) -> None:
     page.goto("/models")
-    _tab_to(page, "Roll back every plant")
+    tab_to(page, "Roll back every plant")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Roll back every plant?")
-    _tab_to(page, "why")
+    tab_to(page, "why")
     page.keyboard.type(WHY)
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -176,16 +176,6 @@ def test_the_page_of_a_version_tells_its_members_and_its_whole_history(page: Pag
     expect(page.get_by_role("region", name="Where it ran")).to_contain_text("120")
     page.goto("/models/faces@1")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Model faces 1")
-
-
-def _tab_to(page: Page, name: str) -> None:
-    """Press Tab until what bears that name, or that id, has the focus."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        focused = page.evaluate("document.activeElement.ariaLabel || document.activeElement.id")
-        if focused == name:
-            return
-    raise AssertionError(f"Tab never comes to {name}")
 
 
 def _damage(graph: Path, whole: bytes) -> None:
