@@ -119,10 +119,7 @@ def _opens_console(stack: ExitStack, dsn: str) -> Callable[[Settings], None]:
     def open_console(settings: Settings) -> None:
         link = stack.enter_context(console_beside(dsn, settings, "demo"))
         err.print(f"look on, signed in once, within ten minutes: {link}")
-        err.print(
-            f"scripts need a key: COILFLOW_DATABASE_DSN='{dsn}' coilflow keys create script --scope read",
-            soft_wrap=True,
-        )
+        err.print(f"scripts need a key: COILFLOW_DATABASE_DSN='{dsn}' coilflow keys create script --scope read")
 
     return open_console
 

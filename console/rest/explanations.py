@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 from console.explanation_picture import explanation_png
 from console.rest.access import Reads
 from console.rest.coils import no_verdict
-from console.rest.matrices import Revision
+from console.rest.matrices import JSON, Revision
 from console.rest.names import REST, NamedCoil, never_seen
 from console.rest.negotiation import wanted_form
+from console.rest.pictures import PNG
 from console.rest.problems import Answers, ProblemError
 from console.rest.service import service_of
 from flows.explain import Explained, explain_decided
@@ -21,7 +22,6 @@ from schemas.explanations import CoilExplanation, SimilarCoils
 from store.inbox import coil_state
 from store.pool import borrowed
 
-JSON, PNG = "application/json", "image/png"
 MOST_SIMILAR = 50
 
 router = APIRouter(tags=["coils"])

@@ -64,18 +64,15 @@ def post_promote(
     request: Request, version: Version, body: PromoteRequest, caller: ChangesModels, asked: Idempotent
 ) -> Response:
     """Try an ensemble, then promote it; every worker tries it again, swaps and answers. A trial takes seconds."""
-    service, plant = service_of(request), body.plant or EVERY_PLANT
-    actor = actor_of(service.settings, caller, body.why)
-
-    def prepare(connection: Connection) -> None:
-        registered(connection, version)
-        try_unless_over(connection, version, service.settings, plant)
-
-    def act(connection: Connection, _: None) -> Done:
-        registry.promote(connection, version, actor, plant=plant)
-        return Done(body=Promoted(champion=version, plant=body.plant))
-
-    return _tried(service, asked, caller, prepare=prepare, act=act)
+    return _placed(
+        service_of(request),
+        version,
+        body,
+        caller,
+        asked,
+        place=registry.promote,
+        answer=Promoted(champion=version, plant=body.plant),
+    )
 
 
 @router.post(
@@ -88,18 +85,15 @@ def post_shadow(
     request: Request, version: Version, body: PromoteRequest, caller: ChangesModels, asked: Idempotent
 ) -> Response:
     """Try an ensemble, then let it judge too: its verdicts are stored, and count for nothing. A trial takes seconds."""
-    service, plant = service_of(request), body.plant or EVERY_PLANT
-    actor = actor_of(service.settings, caller, body.why)
-
-    def prepare(connection: Connection) -> None:
-        registered(connection, version)
-        try_unless_over(connection, version, service.settings, plant)
-
-    def act(connection: Connection, _: None) -> Done:
-        registry.shadow(connection, version, actor, plant=plant)
-        return Done(body=Shadowing(shadow=version, plant=body.plant))
-
-    return _tried(service, asked, caller, prepare=prepare, act=act)
+    return _placed(
+        service_of(request),
+        version,
+        body,
+        caller,
+        asked,
+        place=registry.shadow,
+        answer=Shadowing(shadow=version, plant=body.plant),
+    )
 
 
 @router.post(
@@ -172,6 +166,30 @@ def _freeze(
         return Done(body=Frozen(frozen=stands.frozen, changed=changed, who=stands.who, why=stands.why, at=stands.at))
 
     return once(service.pool, asked, caller, act)
+
+
+def _placed(
+    service: Service,
+    version: str,
+    body: PromoteRequest,
+    caller: Caller,
+    asked: Asked,
+    *,
+    place: Callable[..., object],
+    answer: BaseModel,
+) -> Response:
+    """Try an ensemble, then let it judge as `registry.promote` or `registry.shadow` has it."""
+    plant, actor = body.plant or EVERY_PLANT, actor_of(service.settings, caller, body.why)
+
+    def prepare(connection: Connection) -> None:
+        registered(connection, version)
+        try_unless_over(connection, version, service.settings, plant)
+
+    def act(connection: Connection, _: None) -> Done:
+        place(connection, version, actor, plant=plant)
+        return Done(body=answer)
+
+    return _tried(service, asked, caller, prepare=prepare, act=act)
 
 
 def _tried(
