@@ -24,7 +24,7 @@ DefectKind = Literal[
 ]
 KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
 _ODDS: FloatArray = np.array([0.26, 0.06, 0.08, 0.28, 0.03, 0.08, 0.03, 0.08, 0.10])
-_SETTLES_M = 20.0  # strip that passes while a knife or a roll moves: some eight seconds
+_SETTLES_M = 10.0  # strip that passes while a knife or a roll moves: some four seconds
 _BOW: FloatArray = 1.0 - 2.0 * ACROSS**2
 
 

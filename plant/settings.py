@@ -81,7 +81,7 @@ class DisturbanceSettings:
     # The weld and the tail.
     head_m: float = 30.0  # median, until the knives stand
     head_spread: float = 0.75  # of log length
-    head_ramp: tuple[float, float] = (0.1, 0.8)  # shares of the head in which the new set-up comes in
+    head_ramp: tuple[float, float] = (0.05, 0.6)  # shares of the head in which the new set-up comes in
     head_reopened_share: float = 0.035  # knives that step back from the weld, or close late
     weld_off_centre_mm: float = 0.4  # the stabiliser lets go of the strip while a weld passes
     tail_off_centre_mm: float = 0.22
