@@ -1,7 +1,8 @@
-"""A coil of scale `self` in steps of its gauge: what its grey levels still tell of its scale.
+"""A coil of scale `self` in steps: what its grey levels still tell of its scale.
 
-A gauge that reads whole g/m² leaves a grid in a coil that was stretched to its own range: the levels of its readings
-lie `255 / range` apart, whatever the range was.
+Whole levels, of a gauge that reads whole g/m² or of grey levels of the limits (FACTS section 2), leave a grid in a coil
+that is stretched to its own range: they lie `255 / range` apart, whatever the range was. A simulated coil's step is
+1 g/m², one of the 30 real coils a grey level of the study's limits (docs/results/real_coils.md).
 """
 
 import math
@@ -14,7 +15,7 @@ from schemas.layout import MATRIX_COLUMNS, MATRIX_ROWS
 STEPS_A_UNIT = 50.0  # so that coils in steps are about as large as shares of a range
 _GREY_STEPS = 255
 _NARROWEST, _WIDEST, _TRIED = 1.8, 64.0, 400  # spacings in grey levels; narrower ones drown in rounding
-_RUN = 4  # equal cells in succession are a reading; others lie between readings, where a coil was stretched
+_RUN = 4  # equal cells in succession are a level; others lie between levels, where a coil was stretched or blurred
 _CLOSE = 0.85  # of the best coherence: half of a spacing fits as well, so the widest that does is taken
 _FEWEST_CELLS = 50.0
 _LEAST_COHERENCE = 0.3
