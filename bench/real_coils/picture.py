@@ -26,13 +26,18 @@ def draw(real: RealCoils, odds: FloatArray, out: Path) -> None:
             axis.axis("off")
         for place, axis in zip(places[np.argsort(odds[places])], line, strict=False):
             axis.imshow(
-                steps[place], aspect="auto", cmap="RdBu_r", vmin=-_SHOWN_STEPS, vmax=_SHOWN_STEPS, interpolation="nearest"
+                steps[place],
+                aspect="auto",
+                cmap="RdBu_r",
+                vmin=-_SHOWN_STEPS,
+                vmax=_SHOWN_STEPS,
+                interpolation="nearest",
             )
             axis.axvline(8.5, color="k", lw=0.5)
             axis.set_title(f"{real.ids[place].removeprefix('real-')} {label}\n{odds[place]:+.1f}", fontsize=9)
     figure.suptitle(
-        "Real coils in steps (grey levels of the study's limits) beside their band, head above, top face left: blue 30 too few, red 30 too "
-        "many;\nlog-odds of NOK by the mean of all that learnt from simulated coils alone",
+        "Real coils in steps (grey levels of the study's limits) beside their band, head above, top face left: "
+        "blue 30 too few, red 30 too many;\nlog-odds of NOK by the mean of all that learnt from simulated coils alone",
         fontsize=11,
     )
     figure.tight_layout(rect=(0, 0, 1, 0.97))
