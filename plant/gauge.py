@@ -1,4 +1,4 @@
-"""The gauge: readings of the true coating, with noise, calibrations, stuck and offset sensors."""
+"""The gauge: readings of the true coating, with noise, calibrations, stuck, offset, dead and noisy sensors."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,15 @@ from schemas.coils import FloatArray, IntArray
 from schemas.layout import SENSORS_PER_FACE
 
 FaultKind = Literal[
-    "calibration", "gauge_stuck", "gauge_offset", "rows_missing", "rows_repeated", "row_partial", "conflict"
+    "calibration",
+    "gauge_stuck",
+    "gauge_offset",
+    "gauge_dead",
+    "gauge_noisy",
+    "rows_missing",
+    "rows_repeated",
+    "row_partial",
+    "conflict",
 ]
 _CALIBRATED_SENSORS = (1, 1, 1, 1, 1, 2, 2, 3, 9, 9)  # at once, as often as they stand here
 
@@ -25,7 +33,7 @@ class GaugeFault:
     last_row: int
     first_sensor: int = 0
     last_sensor: int = SENSORS_PER_FACE - 1
-    amount: float = 0.0  # of an offset, relative
+    amount: float = 0.0  # relative: of an offset, or the standard deviation that a noisy sensor adds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,13 +47,22 @@ class Readings:
     faults: tuple[GaugeFault, ...]
 
 
-def measure(rng: np.random.Generator, coating_g_m2: FloatArray, gauge: GaugeSettings) -> Readings:
-    """Measure a coil whose true coating is [2, n, 9] in g/m²."""
+def measure(
+    rng: np.random.Generator, coating_g_m2: FloatArray, gauge: GaugeSettings, *, sensor: np.random.Generator
+) -> Readings:
+    """Measure a coil whose true coating is [2, n, 9] in g/m².
+
+    Args:
+        rng: of the gauge.
+        coating_g_m2: true coating.
+        gauge: how well it measures.
+        sensor: of sensors that die or grow noisy; its own, so that their shares leave other draws as they are.
+    """
     shape = coating_g_m2.shape
     noise = gauge.noise_share * float(rng.lognormal(0.0, 0.7))
     bias = 0.4 * noise * rng.standard_normal((2, 1, SENSORS_PER_FACE))
     mean = gauge.reads_share * coating_g_m2 * (1.0 + bias + noise * rng.standard_normal(shape))
-    faults = [*_calibrate(rng, mean, gauge), *_misread(rng, mean, gauge)]
+    faults = [*_calibrate(rng, mean, gauge), *_misread(rng, mean, gauge), *_fail(sensor, mean, gauge)]
     np.maximum(mean, 0.0, out=mean)
     spread = mean * (0.01 + 3.0 * noise) * (0.3 + rng.random((2, *shape)))
     return Readings(
@@ -105,6 +122,24 @@ def _misread(rng: np.random.Generator, mean: FloatArray, gauge: GaugeSettings) -
         row = int(rng.integers(0, rows // 2))
         mean[face, row:, sensor] = mean[face, row, sensor]
         faults.append(_fault("gauge_stuck", face, row, rows - 1, sensor, 0.0))
+    return faults
+
+
+def _fail(rng: np.random.Generator, mean: FloatArray, gauge: GaugeSettings) -> list[GaugeFault]:
+    """Let one sensor grow noisy or die, from a row in the first half of the coil on."""
+    rows = mean.shape[1]
+    dead, noisy = rng.random(2) < (gauge.dead_share, gauge.noisy_share)
+    face, sensor, row = int(rng.integers(2)), int(rng.integers(SENSORS_PER_FACE)), int(rng.integers(rows // 2))
+    reading = mean[face, row:, sensor]
+    faults: list[GaugeFault] = []
+    if noisy:
+        amount = gauge.noise_share * float(rng.uniform(4.0, 20.0))
+        reading *= 1.0 + amount * rng.standard_normal(rows - row)
+        faults.append(_fault("gauge_noisy", face, row, rows - 1, sensor, amount))
+    if dead:
+        flickers = rng.random() < 0.5
+        reading[:] = rng.uniform(0.0, 3.0, rows - row) if flickers else rng.uniform(0.0, 3.0)
+        faults.append(_fault("gauge_dead", face, row, rows - 1, sensor, 0.0))
     return faults
 
 

@@ -92,7 +92,9 @@ def _run_coil(seed: int, number: int, planned: PlannedCoil, previous: PlannedCoi
     for defect in defects:
         state = inject(state, defect)
     coating = coating_g_m2(state) * (1.0 + line.drift_per_1000_coils * number / 1000.0)
-    readings = measure(stream(seed, number, Purpose.GAUGE), coating, line.gauge)
+    readings = measure(
+        stream(seed, number, Purpose.GAUGE), coating, line.gauge, sensor=stream(seed, number, Purpose.SENSOR)
+    )
     records = record(stream(seed, number, Purpose.RECORD), readings, line.gauge)
     judgement = judge(stream(seed, number, Purpose.EXPERT), coating, state.along_m, planned, line.expert)
     truth = CoilTruth(

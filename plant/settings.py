@@ -25,6 +25,8 @@ class GaugeSettings:
     calibrations_per_face: float = 0.2  # about 305 of 4,640 sensor tracks had one
     stuck_share: float = 0.004  # a sensor repeats one value to the end of the coil
     offset_share: float = 0.004  # a sensor reads a constant amount too much or too little
+    dead_share: float = 0.0  # a sensor reads near zero to the end of the coil; the members learnt from a line without
+    noisy_share: float = 0.0  # a sensor's readings scatter to the end of the coil; as above
     missing_share: float = 0.03  # some rows were never recorded
     repeated_share: float = 0.03  # some rows were recorded twice, alike
     damaged_share: float = 0.0  # a partial row, or a repeat that disagrees: nobody can assess these

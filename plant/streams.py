@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     GAUGE = 4
     RECORD = 5
     EXPERT = 6
+    SENSOR = 7
 
 
 def stream(seed: int, number: int, purpose: Purpose) -> np.random.Generator:
