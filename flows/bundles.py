@@ -23,7 +23,7 @@ from models.data_spec import DataSpec
 from models.ensemble import SHIPPED, Ensemble, load_ensemble, without_weights, write_ensemble
 from models.reference import write_reference
 from models.spec import TrainSpec, read_spec
-from models.thresholds import f1_threshold
+from models.thresholds import chosen_threshold
 from schemas.bundles import EnsembleManifest
 from schemas.coils import Limits
 from schemas.matrices import Scale
@@ -36,7 +36,8 @@ def build_ensemble(specs: Sequence[TrainSpec], out: Path, progress: Progress | N
     """Train the members and put them together; limits are measured on the coils of the first specification.
 
     Args:
-        specs: one a member; the ensemble's threshold for a scale is set on the validation coils of its first member.
+        specs: one a member; the ensemble's threshold for a scale is set by the rule of its first member, on the coils
+            that this did not learn from.
         out: the ensemble's folder, replaced whole once everything is built.
         progress: a started progress display, or None to be silent.
     """
@@ -78,17 +79,18 @@ def _with_thresholds(
         if spec.scale not in thresholds:
             population = populations[spec.data]
             parts = split(population, validation_share=spec.validation_share, holdout_share=spec.holdout_share)
-            thresholds[spec.scale] = _threshold(ensemble, population, parts.validation, spec.scale)
+            unseen = np.sort(np.concatenate([parts.validation, parts.holdout]))
+            thresholds[spec.scale] = _threshold(ensemble, population, unseen, spec)
     return write(NAME, thresholds)
 
 
-def _threshold(ensemble: Ensemble, population: Population, chosen: np.ndarray, scale: Scale) -> float:
+def _threshold(ensemble: Ensemble, population: Population, chosen: np.ndarray, spec: TrainSpec) -> float:
     batch = population.batch.take(pa.array(chosen))
-    if scale == "self":
+    if spec.scale == "self":
         column = batch.schema.get_field_index("scale")
         batch = batch.set_column(column, batch.schema.field(column), pa.array(["self"] * len(chosen)))
     scores = ensemble.score(batch)
-    return f1_threshold(scores.p_nok, population.is_nok[chosen])
+    return chosen_threshold(spec.threshold, scores.p_nok, population.is_nok[chosen], profiles={})
 
 
 def _replace(out: Path, built: Path) -> None:

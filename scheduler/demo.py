@@ -45,7 +45,7 @@ LEAST_COILS = 800  # with fewer, too few are NOK to learn from and to prove a su
 _CALM_SHARE = 0.15  # of the coils: the line as the models know it
 _SHARE_TO_LEARN_FROM = 0.45  # of the coils that have to be labelled first
 _RESERVED_COILS = 320  # for training, shadow, swap and what comes after it: with fewer left, nothing is begun
-_ANSWER_S = 60.0  # for a swap
+_ANSWER_S = 180.0  # for a swap, whose trial runs on what others leave of the processors
 _LOOK_S = 0.1
 _STATES = {"shadow": "judging in shadow", "promoted": "champion", "kept": "kept: its watch is over"}
 

@@ -21,7 +21,7 @@ from schemas.layout import MATRIX_SHAPE
 from schemas.matrices import tensor_values
 from tests.models.coils import LIMITS, random_matrix, write_plain_bundle
 
-ROWS, SENSORS = 80, 7  # of a section
+ROWS, SENSORS = 132, 7  # of a section: half of the coil, most of a face
 WIDTH = MATRIX_SHAPE[1] - SENSORS + 2  # features: the thinnest section of each strip, and of all
 SPEC = {
     "class_weight": "balanced",
@@ -66,7 +66,7 @@ def _features(matrix: Float32Array) -> Float32Array:
 def _graph(weight: Float32Array, bias: float) -> bytes:
     nodes = [
         helper.make_node("Unsqueeze", [INPUT, "channel"], ["image"]),
-        helper.make_node("AveragePool", ["image"], ["sections"], kernel_shape=[ROWS, SENSORS], strides=[ROWS // 8, 1]),
+        helper.make_node("AveragePool", ["image"], ["sections"], kernel_shape=[ROWS, SENSORS], strides=[ROWS // 11, 1]),
         helper.make_node("ReduceMin", ["sections", "along"], ["strips"], keepdims=0),
         helper.make_node("ReduceMin", ["sections", "everywhere"], ["thinnest"], keepdims=0),
         helper.make_node("Unsqueeze", ["thinnest", "channel"], ["column"]),
