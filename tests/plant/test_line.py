@@ -216,6 +216,39 @@ def test_stuck_and_offset_gauges_are_where_the_truth_says() -> None:
         assert not np.delete(change, fault.first_sensor, axis=1).any()
 
 
+def test_dead_and_noisy_sensors_are_where_the_truth_says() -> None:
+    (good,) = simulate(20, seed=8, line=QUIET)
+    gauge = replace(QUIET.gauge, noise_share=0.0025)
+    for kind in ("gauge_dead", "gauge_noisy"):
+        shares = {"dead_share": float(kind == "gauge_dead"), "noisy_share": float(kind == "gauge_noisy")}
+        (plain,) = simulate(20, seed=8, line=replace(QUIET, gauge=gauge))
+        (bad,) = simulate(20, seed=8, line=replace(QUIET, gauge=replace(gauge, **shares)))
+        for index, truth in enumerate(bad.truth):
+            (fault,) = truth.faults
+            assert fault.kind == kind
+            mean, before = (readings(block, index, fault.face)[1] for block in (bad, plain))
+            own, healthy = mean[fault.first_row :, fault.first_sensor], np.delete(mean, fault.first_sensor, axis=1)
+            np.testing.assert_array_equal(healthy, np.delete(before, fault.first_sensor, axis=1))
+            np.testing.assert_array_equal(mean[: fault.first_row], before[: fault.first_row])
+            if kind == "gauge_dead":
+                assert own.max() <= 3.0
+                assert len(own) >= mean.shape[0] // 2
+            else:
+                truly = readings(good, index, fault.face)[1][fault.first_row :, fault.first_sensor]
+                assert np.std(own / truly - 1) > 2.5 * gauge.noise_share
+
+
+def test_sensors_that_die_or_grow_noisy_leave_other_coils_as_they_are() -> None:
+    gauge = replace(TRAINING.gauge, dead_share=0.2, noisy_share=0.2)
+    (plain,), (bad,) = (simulate(40, seed=6, line=replace(TRAINING, gauge=g)) for g in (TRAINING.gauge, gauge))
+    spared = [index for index, truth in enumerate(bad.truth) if truth == plain.truth[index]]
+    assert 10 < len(spared) < 40
+    which = np.isin(plain.rows.coil, spared)
+    for name in ("mean_g_m2", "position"):
+        np.testing.assert_array_equal(getattr(bad.rows, name)[which], getattr(plain.rows, name)[which])
+    assert [header.label for header in bad.headers] == [header.label for header in plain.headers]
+
+
 def test_missing_rows_are_missing_within_the_coil_and_only_those() -> None:
     line = replace(PRODUCTION, gauge=replace(QUIET.gauge, missing_share=1.0))
     for block in simulate(40, seed=9, line=line):
