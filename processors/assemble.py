@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from processors.gauge import stuck_sensors
+from processors.gauge_faults import sensor_faults
 from processors.grid import expected_rows
 from processors.results import reject_coil
 from schemas.coils import BoolArray, ChunkRows, CoilBatch, CoilHeader, IntArray
@@ -168,7 +168,8 @@ def _batch(rows: ChunkRows, headers: tuple[CoilHeader, ...], count: IntArray) ->
     face_start = np.concatenate(([0], np.cumsum(count)))
     promised = np.repeat(np.array([h.rows_per_face or 0 for h in headers], dtype=np.int64), 2)
     expected = np.maximum(expected_rows(rows.position, face_start), promised)
-    stuck = stuck_sensors(rows.mean_g_m2, face_start)
+    zn_min = np.repeat(np.array([h.order.zn_min_g_m2 for h in headers], dtype=np.float64), 2)
+    faults = sensor_faults(rows.mean_g_m2, zn_min, face_start)
     missing = (expected - count).reshape(-1, 2)
     reasons = []
     for i, header in enumerate(headers):
@@ -177,9 +178,7 @@ def _batch(rows: ChunkRows, headers: tuple[CoilHeader, ...], count: IntArray) ->
             found.append(Reason.MISSING_ROWS.of(_missing(missing[i], expected[2 * i : 2 * i + 2])))
         if header.rows_per_face and count[2 * i : 2 * i + 2].max() > header.rows_per_face:
             found.append(Reason.EXTRA_ROWS.of(_extra(header.rows_per_face, count[2 * i : 2 * i + 2])))
-        if i in stuck:
-            found.append(Reason.GAUGE_STUCK.of(", ".join(stuck[i])))
-        reasons.append(tuple(found))
+        reasons.append((*found, *faults.get(i, ())))
     return CoilBatch(
         headers=headers,
         revisions=_revisions(rows, headers, face_start),

@@ -11,7 +11,7 @@ from schemas.matrices import keys_of, tensor_values
 from schemas.readings import ipc_bytes
 from schemas.rejects import Reject
 from schemas.settings import ToleranceProfile
-from schemas.verdicts import GuardScores, Label, MemberVote, Reason, Scores, Verdict
+from schemas.verdicts import GuardScores, Label, MemberVote, Reason, Scores, Verdict, names_sensors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,8 @@ def decide(
     profile without a threshold takes the ensemble's). UNDECIDED where the probability lies within the profile's doubt
     margin of the threshold, where less than its `min_observed` was measured, or where the models say OK of a coil that
     is like none they learnt from: nearly all of it out of its band, or beyond the limits, or so says the ensemble's
-    guard. A profile that the settings do not know rejects its coil.
+    guard. UNDECIDED too where only sensors that are faulty make it NOK: without them its probability lies below the
+    threshold. A profile that the settings do not know rejects its coil.
 
     Args:
         batch: the B coils that were scored.
@@ -72,6 +73,11 @@ def decide(
             strange = _strange(out_of_band[i], clipped[i], profile) + _anomalous(scores.anomaly, i)
         if strange:
             label = Label.UNDECIDED
+        given_reasons = tuple(coil["reasons"] or ())
+        without = np.nan if scores.p_nok_without_faults is None else float(scores.p_nok_without_faults[i])
+        if label is Label.NOK and not np.isnan(without):
+            label = Label.UNDECIDED if without < threshold else Label.NOK
+            given_reasons = tuple(_sure_of(reason, without) for reason in given_reasons)
         skipped = [Reason.MEMBERS_SKIPPED.of(", ".join(scores.skipped))] if scores.skipped else []
         verdicts.append(
             Verdict(
@@ -86,10 +92,16 @@ def decide(
                     for m, p in zip(scores.members, scores.member_p_nok[i], strict=True)
                 ),
                 observed=coil["observed"],
-                reasons=(*(coil["reasons"] or ()), *doubts, *strange, *skipped),
+                reasons=(*given_reasons, *doubts, *strange, *skipped),
             )
         )
     return Decided(verdicts=tuple(verdicts), rejects=tuple(rejects))
+
+
+def _sure_of(reason: str, p_nok_without_faults: float) -> str:
+    if not names_sensors(reason):
+        return reason
+    return f"{reason}; without faulty sensors p_nok {p_nok_without_faults:.3f}"
 
 
 def _extent(batch: pa.RecordBatch) -> tuple[FloatArray, FloatArray]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from processors.calibration import calibration_runs
-from processors.gauge import stuck_sensors
+from processors.gauge import SQUARE, stuck_sensors
 from schemas.coils import BoolArray, CoilBatch, FloatArray, IntArray
 from schemas.layout import FACES, SENSORS_PER_FACE
 
@@ -19,8 +19,6 @@ NOISY = 2.0  # times as restless from row to row as the others of its face, in h
 _FACES = len(FACES)
 _LEAST_KEPT = 6  # sensors that draw the line: it has three parameters
 _MOSTLY = 0.5  # of the coils
-_ACROSS = np.linspace(-1, 1, SENSORS_PER_FACE)
-_SQUARE = np.stack([np.ones_like(_ACROSS), _ACROSS, _ACROSS**2], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +137,7 @@ def _off(mean_g_m2: FloatArray) -> FloatArray:
 
 def _above_others(mean_g_m2: FloatArray, kept: BoolArray) -> FloatArray:
     """[B, 9] relative distance of each sensor from the square through those kept, itself left out (Allen 1974)."""
-    hat = _SQUARE @ np.linalg.pinv(_SQUARE[kept])
+    hat = SQUARE @ np.linalg.pinv(SQUARE[kept])
     distance = mean_g_m2 - mean_g_m2[:, kept] @ hat.T
     own = np.zeros(SENSORS_PER_FACE)
     own[kept] = np.diag(hat[kept])

@@ -1,16 +1,18 @@
 """Score a batch of matrices with an ensemble."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.coils import Limits
-from schemas.matrices import keys_of, tensor_values
+from schemas.coils import BoolArray, Float32Array, FloatArray, Limits
+from schemas.layout import FACES, SENSORS_PER_FACE
+from schemas.matrices import MATRIX_BATCH, keys_of, tensor_column, tensor_values
 from schemas.readings import ipc_bytes
 from schemas.rejects import Reject
-from schemas.verdicts import Scores
+from schemas.verdicts import Scores, names_sensors
 
 
 class Scorer(Protocol):
@@ -24,6 +26,8 @@ class Scorer(Protocol):
         """Probability of NOK for each coil of a batch of one scale."""
 
 
+_SENSOR = re.compile(rf"\b({'|'.join(FACES)}) sensor ([1-{SENSORS_PER_FACE}])\b")
+_LEAST_SOUND = 5  # sensors of a face that say what a faulty one would have read
 _ROUNDING = 1e-6  # float32 interpolation may step over the end by a last digit
 
 
@@ -40,7 +44,8 @@ def score(batch: pa.RecordBatch, ensemble: Scorer, *, place: str) -> Scored:
     """Score the coils of a batch of one scale; all by the same ensemble.
 
     A matrix with a value that is not finite or outside [-1, 1], or one that was normalised against other limits than
-    the ensemble's, is rejected.
+    the ensemble's, is rejected. Coils whose reasons name faulty sensors are scored once more without these, in a batch
+    of their own.
 
     Args:
         batch: of `schemas.matrices.MATRIX_BATCH`, one scale.
@@ -70,4 +75,44 @@ def score(batch: pa.RecordBatch, ensemble: Scorer, *, place: str) -> Scored:
         if not good[i]
     )
     kept = batch if good.all() else batch.filter(pa.array(good))
-    return Scored(batch=kept, scores=ensemble.score(kept), rejects=rejects)
+    scores = ensemble.score(kept)
+    faulty = _faulty(kept)
+    if faulty.any():
+        scores = replace(scores, p_nok_without_faults=_p_nok_without(faulty, kept, ensemble))
+    return Scored(batch=kept, scores=scores, rejects=rejects)
+
+
+def _faulty(batch: pa.RecordBatch) -> BoolArray:
+    """[B, 2, 9] bool: sensors that the coils' reasons name, where enough others of their face are sound."""
+    faulty = np.zeros((batch.num_rows, len(FACES), SENSORS_PER_FACE), dtype=bool)
+    for row, reasons in enumerate(batch.column("reasons").to_pylist()):
+        for reason in filter(names_sensors, reasons or ()):
+            for face, sensor in _SENSOR.findall(reason):
+                faulty[row, FACES.index(face), int(sensor) - 1] = True
+    sound = SENSORS_PER_FACE - faulty.sum(axis=2, keepdims=True)
+    faulty &= (sound >= _LEAST_SOUND).all(axis=1, keepdims=True)
+    return faulty
+
+
+def _p_nok_without(faulty: BoolArray, batch: pa.RecordBatch, ensemble: Scorer) -> FloatArray:
+    which = np.flatnonzero(faulty.any(axis=(1, 2)))
+    some = batch.take(pa.array(which))
+    for name in ("matrix", "spread"):
+        at = MATRIX_BATCH.get_field_index(name)
+        sound = tensor_column(_between_sound(tensor_values(some, name), faulty[which]))
+        some = some.set_column(at, MATRIX_BATCH.field(at), sound)
+    p_nok = np.full(batch.num_rows, np.nan)
+    p_nok[which] = ensemble.score(some).p_nok
+    return p_nok
+
+
+def _between_sound(values: Float32Array, faulty: BoolArray) -> Float32Array:
+    """The same [B, 264, 18] with faulty sensors [B, 2, 9] on the line between the sound ones beside them."""
+    sensors = np.arange(SENSORS_PER_FACE)
+    mended = values.copy()
+    for row, face in np.argwhere(faulty.any(axis=2)).tolist():
+        sound = np.flatnonzero(~faulty[row, face])
+        weight = np.stack([np.interp(sensors, sound, one) for one in np.eye(len(sound))]).astype(np.float32)
+        columns = slice(face * SENSORS_PER_FACE, (face + 1) * SENSORS_PER_FACE)
+        mended[row, :, columns] = values[row, :, columns][:, sound] @ weight
+    return mended

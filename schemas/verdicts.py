@@ -27,7 +27,10 @@ class Reason(StrEnum):
     MISSING_ROWS = "missing_rows"
     EXTRA_ROWS = "extra_rows"
     LITTLE_OBSERVED = "little_observed"
+    GAUGE_DEAD = "gauge_dead"
     GAUGE_STUCK = "gauge_stuck"
+    GAUGE_NOISY = "gauge_noisy"
+    GAUGE_OFFSET = "gauge_offset"
     CLIPPED_CELLS = "clipped_cells"
     OUT_OF_BAND = "out_of_band"
     ANOMALY = "anomaly"
@@ -38,6 +41,14 @@ class Reason(StrEnum):
     def of(self, detail: str) -> str:
         """The reason as it stands in a verdict."""
         return f"{self.value}: {detail}"
+
+
+SENSOR_FAULTS = frozenset((Reason.GAUGE_DEAD, Reason.GAUGE_STUCK, Reason.GAUGE_NOISY, Reason.GAUGE_OFFSET))
+
+
+def names_sensors(reason: str) -> bool:
+    """Whether a reason, `code: detail`, says which sensors are faulty."""
+    return reason.partition(":")[0] in SENSOR_FAULTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +94,7 @@ class Scores:
     member_p_nok: FloatArray
     p_nok: FloatArray
     anomaly: GuardScores | None = None  # None: no guard, or it was skipped
+    p_nok_without_faults: FloatArray | None = None  # [B] faulty sensors left out; NaN, or None: nobody asked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

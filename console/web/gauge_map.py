@@ -7,6 +7,7 @@ from schemas.layout import FACES, SENSORS_PER_FACE
 
 _STUCK_SHARE = 0.03  # of coils: a gauge in good order sticks in less than one of a hundred
 _CALIBRATING_SHARE = 0.05  # of rows
+_DEAD_SHARE = 0.5  # of rows: no gauge calibrates itself for half of the time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +60,7 @@ def _sensor(health: GaugeHealth, face: int, sensor: int) -> Sensor:
     if health.off[face, sensor]:
         faults.append("reads high" if off > 0 else "reads low")
     if calibrating > _CALIBRATING_SHARE:
-        faults.append("calibrates")
+        faults.append("calibrates" if calibrating <= _DEAD_SHARE else "dead")
     return Sensor(
         number=sensor + 1,
         stuck_coils=stuck,

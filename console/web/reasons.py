@@ -35,10 +35,25 @@ _WORDS: dict[str, tuple[str, str, str]] = {
         "Less of the coil was measured than a verdict needs.",
         "Inspect the coil by hand, and have the gauge looked at.",
     ),
+    "gauge_dead": (
+        "Sensor dead",
+        "A sensor read near zero for longer than any calibration, so nothing is known of the strip below it.",
+        "Have that sensor repaired before the next campaign.",
+    ),
     "gauge_stuck": (
         "Sensor stuck",
         "A sensor repeated one value, so what it says of the coating cannot be trusted.",
         "Have that sensor checked before the next campaign.",
+    ),
+    "gauge_noisy": (
+        "Sensor noisy",
+        "A sensor jumped to and fro from row to row, as no strip does.",
+        "Have that sensor and its cables checked before the next campaign.",
+    ),
+    "gauge_offset": (
+        "Sensor reads off",
+        "One sensor alone stood beside its face by the same share over the whole coil.",
+        "See on the page of the data whether it goes on; then have that sensor calibrated.",
     ),
     "clipped_cells": (
         "Beyond what the models know",

@@ -219,3 +219,98 @@ def test_a_coil_called_ok_that_is_far_from_every_ok_coil_asks_for_a_review(
     assert verdict.p_nok == p_nok
     asked = (f"anomaly: g 3 says {guard_says:.3f}, a review is due from 0.900 on",)
     assert verdict.reasons == (asked if want is Label.UNDECIDED else ())
+
+
+class Furthest:
+    """Says NOK the surer the further any cell is from its band, and keeps what it was asked."""
+
+    limits = LIMITS
+
+    def __init__(self) -> None:
+        self.asked: list[pa.RecordBatch] = []
+
+    def score(self, batch: pa.RecordBatch) -> Scores:
+        """`p_nok` is the largest distance from the band."""
+        self.asked.append(batch)
+        return Fixed(np.abs(tensor_values(batch)).max(axis=(1, 2), initial=0.0).tolist()).score(batch)
+
+
+STUCK = "gauge_stuck: top sensor 3"
+
+
+def struck(*sensors: int, reasons: Sequence[str]) -> pa.RecordBatch:
+    """One coil in its band but for some columns of the matrix."""
+    matrix = np.zeros((1, 264, 18), dtype=np.float32)
+    matrix[:, 50:200, sensors] = -0.9
+    return column(batch_of(matrix), "reasons", [list(reasons)])
+
+
+def judged(batch: pa.RecordBatch, scorer: Furthest, threshold: float | None = None) -> tuple[Scored, Decided]:
+    done = score(batch, scorer, place="here")
+    profiles = {"default": ToleranceProfile(threshold=threshold)}
+    return done, decide(done.batch, done.scores, profiles=profiles, customer_profiles={}, place="here")
+
+
+@pytest.mark.parametrize("code", ["gauge_dead", "gauge_stuck", "gauge_noisy", "gauge_offset"])
+def test_a_coil_that_a_faulty_sensor_alone_makes_nok_is_undecided_and_says_so(code: str) -> None:
+    done, said = judged(struck(2, reasons=["missing_rows: 1", f"{code}: top sensor 3"]), Furthest())
+    (verdict,) = said.verdicts
+    assert verdict.label is Label.UNDECIDED
+    assert verdict.p_nok == done.scores.p_nok[0] == pytest.approx(0.9)
+    assert verdict.reasons == ("missing_rows: 1", f"{code}: top sensor 3; without faulty sensors p_nok 0.000")
+
+
+def test_a_coil_that_is_nok_without_its_faulty_sensor_too_stays_nok_and_says_so() -> None:
+    (verdict,) = judged(struck(2, 12, reasons=[STUCK]), Furthest())[1].verdicts
+    assert verdict.label is Label.NOK
+    assert verdict.reasons == (f"{STUCK}; without faulty sensors p_nok 0.900",)
+
+
+def test_a_strict_customers_coil_is_held_against_its_own_threshold() -> None:
+    batch = struck(2, 3, 4, reasons=["gauge_stuck: top sensor 4"])
+    batch = batch.set_column(3, MATRIX_BATCH.field(3), tensor_column(tensor_values(batch) * np.float32(0.25)))
+    all_three = column(batch, "reasons", [["gauge_stuck: top sensor 3, top sensor 4, top sensor 5"]])
+    for given, wanted in ((batch, Label.NOK), (all_three, Label.UNDECIDED)):
+        assert judged(given, Furthest(), threshold=0.1)[1].verdicts[0].label is wanted
+
+
+def test_faulty_sensors_are_on_the_line_between_the_sound_ones_beside_them() -> None:
+    scorer, matrix = Furthest(), random_matrix(2)
+    batch = column(
+        batch_of(matrix), "reasons", [None, ["gauge_offset: top sensor 1, bottom sensor 4, bottom sensor 5"]]
+    )
+    scored_once = score(batch, scorer, place="here").scores.p_nok_without_faults
+    whole, again = scorer.asked
+    assert whole is batch
+    assert again.column("coil_id").to_pylist() == ["1"]
+    assert scored_once is not None
+    np.testing.assert_array_equal(np.isnan(scored_once), [True, False])
+    wanted = matrix[1].copy()
+    wanted[:, 0] = matrix[1, :, 1]
+    left, right = matrix[1, :, 11], matrix[1, :, 14]
+    wanted[:, 12], wanted[:, 13] = left + (right - left) / 3, left + (right - left) * 2 / 3
+    np.testing.assert_allclose(tensor_values(again)[0], wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        [],
+        ["missing_rows: 1 of 61 top"],
+        ["little_observed: top sensor 3 of another matter"],
+        ["gauge_stuck: top face, sensor 3"],
+        ["gauge_dead: " + ", ".join(f"top sensor {n}" for n in range(1, 6))],
+    ],
+)
+def test_without_a_faulty_sensor_among_sound_ones_coils_are_scored_once(reasons: list[str]) -> None:
+    scorer = Furthest()
+    done, said = judged(struck(2, reasons=reasons), scorer)
+    assert len(scorer.asked) == 1
+    assert done.scores.p_nok_without_faults is None
+    assert said.verdicts[0].label is Label.NOK
+    assert said.verdicts[0].reasons == tuple(reasons)
+
+
+def test_a_coil_called_ok_keeps_its_reasons_as_they_are() -> None:
+    (verdict,) = judged(struck(reasons=[STUCK]), Furthest())[1].verdicts
+    assert (verdict.label, verdict.reasons) == (Label.OK, (STUCK,))
