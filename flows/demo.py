@@ -23,7 +23,7 @@ from store.feedback import record_feedback
 from store.labels import list_labels
 
 # A line on which far more goes wrong than on a good one, so that there is something to see and to learn from.
-LINE = replace(PRODUCTION, defect_share=0.5, restlessness=2.0, gauge=replace(PRODUCTION.gauge, damaged_share=0.01))
+LINE = replace(PRODUCTION, defect_share=0.5, gauge=replace(PRODUCTION.gauge, damaged_share=0.01))
 # The gauge's source has aged: it reads a tenth too little of a coating that is as good or bad as before.
 AGED = replace(LINE, gauge=replace(LINE.gauge, reads_share=0.9))
 HOST_NAME = "demo"  # of the worker that judges the coils; a console beside it answers swaps too
