@@ -33,7 +33,7 @@ types: .venv/developing
 rooms: .venv/developing
 	$(BIN)/lint-imports --no-logo
 
-bundles: .venv/developing  ## train the shipped ensemble again (about twenty minutes on two cores)
+bundles: .venv/developing  ## train the shipped ensemble again (about six minutes on two cores)
 	$(BIN)/python -m flows.bundles
 
 reference: .venv/developing  ## what coils look like to the shipped ensemble, against which drift is told (half a minute)
