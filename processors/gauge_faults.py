@@ -103,7 +103,7 @@ def _noisy(told_g_m2: FloatArray, face_start: IntArray) -> BoolArray:
     np.sqrt(np.sqrt(np.negative(turn, out=turn), out=turn), out=turn)
     rows = np.diff(face_start)
     restless = np.add.reduceat(turn, face_start[:-1]) / rows[:, None]
-    middle = np.median(restless, axis=1, keepdims=True)
+    middle = np.sort(restless, axis=1)[:, SENSORS_PER_FACE // 2, None]
     noisy: BoolArray = (restless > _RESTLESS * middle) & (rows >= _LEAST_ROWS)[:, None]
     for face in np.flatnonzero(noisy.any(axis=1)).tolist():
         size = np.abs(step[face_start[face] : face_start[face + 1] - 1])

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from plant.line import simulate
+from plant.settings import GaugeSettings, LineSettings
+from plant.tables import write_tables as write_simulated
 from tests.console.conftest import Coilflow
 from tests.flows.given import Given, coil, fill_plant_database, grey_row, three, write_grey, write_tables
 
@@ -117,6 +120,17 @@ def test_errors_of_simulated_coils_are_counted_by_their_true_defects_and_faults(
     assert "nothing" in errors_by(result, "defect")
     [whole] = errors_by(result, "all").values()
     assert whole["missed"]["coils"] + whole["false_alarms"]["coils"] == result["n"]
+
+
+def test_errors_of_coils_with_a_faulty_sensor_are_counted_by_what_was_found_and_by_what_was_true(
+    coilflow: Coilflow, place: Path
+) -> None:
+    line = LineSettings(gauge=GaugeSettings(dead_share=1.0))
+    write_simulated(simulate(6, seed=3, line=line), place / "line")
+    (result,) = coilflow("evaluate", place / "line", "--json").objects
+    for by in ("reason", "gauge"):
+        counted = errors_by(result, by)["gauge dead"]
+        assert counted["missed"]["coils"] + counted["false_alarms"]["coils"] == 6
 
 
 def test_errors_of_grey_coils_say_that_band_and_length_are_not_known(coilflow: Coilflow, place: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from flows.serving import serving_ensemble
 from flows.sources.open import open_source
 from plant.events import event_lines
 from plant.line import simulate
+from plant.settings import GaugeSettings, LineSettings
 from processors.decode import EventFault, decode_message
 from processors.open_coils import OpenCoil
 from processors.score import Scorer
@@ -34,7 +36,7 @@ from schemas.matrices import tensor_values
 from schemas.nifi_batches import NifiBatch, read_batch, write_batch
 from schemas.rejects import Reject
 from schemas.settings import Settings
-from schemas.verdicts import Verdict
+from schemas.verdicts import Label, Scores, Verdict
 from store.verdicts import Decided
 from tests.flows.given import Given, coil_cells, csv_bytes, three, tile_cells, write_events
 from tests.flows.given import write_tables as write_given
@@ -122,6 +124,35 @@ def test_events_of_every_kind_of_coil_are_judged_as_the_local_host_judges_them(t
     assert len(nifi.decided) >= 10
     assert len(nifi.batch.rejects) >= 10
     assert int(nifi.attributes["coilflow.coils"]) == len(nifi.decided)
+
+
+class Loud(MeanScorer):
+    """Says NOK where any cell is far from its band."""
+
+    def score(self, batch: pa.RecordBatch) -> Scores:
+        """`p_nok` is one and a half times the largest distance from the band."""
+        furthest = np.abs(tensor_values(batch).astype(np.float64)).max(axis=(1, 2), initial=0.0)
+        p_nok = np.minimum(1.5 * furthest, 1.0)
+        return replace(super().score(batch), threshold=0.1, member_p_nok=p_nok[:, None], p_nok=p_nok)
+
+
+def test_a_nok_that_a_faulty_sensor_alone_makes_is_undecided_on_either_road(tmp_path: Path) -> None:
+    gauge = GaugeSettings(offset_share=1.0, calibrations_per_face=0.0, missing_share=0.0, repeated_share=0.0)
+    line = LineSettings(defect_share=0.0, restlessness=0.5, gauge=gauge)
+    content = b"".join(text for block in simulate(30, seed=4, line=line) for _, text in event_lines(block))
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(content)
+    nifi = Road(content, Loud(), Loud())
+    agree(nifi, str(file), Loud())
+    for judged in (nifi.decided, nifi.shadows):
+        spared = [
+            one.verdict
+            for one in judged.values()
+            if any("; without faulty sensors p_nok " in reason for reason in one.verdict.reasons)
+            and one.verdict.label is Label.UNDECIDED
+        ]
+        assert spared
+        assert all(verdict.p_nok > verdict.threshold for verdict in spared)
 
 
 def test_a_json_array_of_the_events_makes_the_same_batch(tmp_path: Path) -> None:
