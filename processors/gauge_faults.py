@@ -104,12 +104,10 @@ def _noisy(told_g_m2: FloatArray, face_start: IntArray) -> BoolArray:
     rows = np.diff(face_start)
     restless = np.add.reduceat(turn, face_start[:-1]) / rows[:, None]
     middle = np.sort(restless, axis=1)[:, SENSORS_PER_FACE // 2, None]
-    noisy: BoolArray = (restless > _RESTLESS * middle) & (rows >= _LEAST_ROWS)[:, None]
-    for face in np.flatnonzero(noisy.any(axis=1)).tolist():
-        size = np.abs(step[face_start[face] : face_start[face + 1] - 1])
-        smallest = size[size > 0].min()
-        noisy[face] &= restless[face] > _RESTLESS * middle[face] + _RESTLESS_STEPS * np.sqrt(smallest)
-    return noisy
+    size = np.abs(step)
+    smallest = np.minimum.reduceat(np.where(size > 0, size, np.inf), face_start[:-1]).min(axis=1, keepdims=True)
+    noisy: BoolArray = restless > _RESTLESS * middle + _RESTLESS_STEPS * np.sqrt(smallest)
+    return noisy & (rows >= _LEAST_ROWS)[:, None]
 
 
 def _off(told_g_m2: FloatArray, face_start: IntArray) -> BoolArray:
