@@ -36,8 +36,8 @@ def decide(
     profile without a threshold takes the ensemble's). UNDECIDED where the probability lies within the profile's doubt
     margin of the threshold, where less than its `min_observed` was measured, or where the models say OK of a coil that
     is like none they learnt from: nearly all of it out of its band, or beyond the limits, or so says the ensemble's
-    guard. UNDECIDED too where only sensors that are faulty make it NOK: without them its probability lies below the
-    threshold. A profile that the settings do not know rejects its coil.
+    guard. UNDECIDED too where faulty sensors alone make it NOK, or hide that it is: without them its probability lies
+    on the other side of the threshold. A profile that the settings do not know rejects its coil.
 
     Args:
         batch: the B coils that were scored.
@@ -75,8 +75,9 @@ def decide(
             label = Label.UNDECIDED
         given_reasons = tuple(coil["reasons"] or ())
         without = np.nan if scores.p_nok_without_faults is None else float(scores.p_nok_without_faults[i])
-        if label is Label.NOK and not np.isnan(without):
-            label = Label.UNDECIDED if without < threshold else Label.NOK
+        hangs_on_faults = label is not Label.UNDECIDED and (without >= threshold) != (label is Label.NOK)
+        if not np.isnan(without) and (hangs_on_faults or label is Label.NOK):
+            label = Label.UNDECIDED if hangs_on_faults else label
             given_reasons = tuple(_sure_of(reason, without) for reason in given_reasons)
         skipped = [Reason.MEMBERS_SKIPPED.of(", ".join(scores.skipped))] if scores.skipped else []
         verdicts.append(

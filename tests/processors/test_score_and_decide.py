@@ -266,6 +266,19 @@ def test_a_coil_that_is_nok_without_its_faulty_sensor_too_stays_nok_and_says_so(
     assert verdict.reasons == (f"{STUCK}; without faulty sensors p_nok 0.900",)
 
 
+def test_a_coil_whose_defect_a_faulty_sensor_hides_is_undecided_and_says_so() -> None:
+    matrix = np.zeros((1, 264, 18), dtype=np.float32)
+    matrix[:, 50:200, [1, 3]] = -0.9  # and between them a sensor that reads as if all were well
+    hidden = column(batch_of(matrix), "reasons", [[STUCK]])
+    scores = replace(score(hidden, Furthest(), place="here").scores, p_nok=np.array([0.1]))
+    (verdict,) = decide(
+        hidden, scores, profiles={"default": ToleranceProfile()}, customer_profiles={}, place="here"
+    ).verdicts
+    assert verdict.label is Label.UNDECIDED
+    assert verdict.p_nok == 0.1
+    assert verdict.reasons == (f"{STUCK}; without faulty sensors p_nok 0.900",)
+
+
 def test_a_strict_customers_coil_is_held_against_its_own_threshold() -> None:
     batch = struck(2, 3, 4, reasons=["gauge_stuck: top sensor 4"])
     batch = batch.set_column(3, MATRIX_BATCH.field(3), tensor_column(tensor_values(batch) * np.float32(0.25)))
