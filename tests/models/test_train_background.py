@@ -218,12 +218,12 @@ def test_a_later_period_drifts(population: Population) -> None:
 
 @pytest.mark.parametrize("skip", [64, 70])
 def test_coils_after_skipped_ones_are_the_last_of_all_coils(skip: int) -> None:
-    line = SimulatedData(coils=skip + 60, seed=8, drift_per_1000_coils=0.4)
+    line = SimulatedData(coils=skip + 90, seed=8, drift_per_1000_coils=0.4)
     whole = simulated(line, LIMITS).batch
-    later = simulated(line.model_copy(update={"coils": 60, "skip_coils": skip}), LIMITS)
+    later = simulated(line.model_copy(update={"coils": 90, "skip_coils": skip}), LIMITS)
     assert whole.column("label").null_count == 0
     assert later.batch.equals(whole.slice(skip))
-    assert f"60 coils after the first {skip}" in later.source
+    assert f"90 coils after the first {skip}" in later.source
 
 
 def test_coils_of_each_label_are_those_after_the_skipped_ones() -> None:
