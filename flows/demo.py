@@ -24,8 +24,8 @@ from store.labels import list_labels
 
 # A line on which far more goes wrong than on a good one, so that there is something to see and to learn from.
 LINE = replace(PRODUCTION, defect_share=0.5, gauge=replace(PRODUCTION.gauge, damaged_share=0.01))
-# The gauge's source has aged: it reads a tenth too little of a coating that is as good or bad as before.
-AGED = replace(LINE, gauge=replace(LINE.gauge, reads_share=0.9))
+# The gauge's source has aged: it reads 15% too little of a coating that is as good or bad as before.
+AGED = replace(LINE, gauge=replace(LINE.gauge, reads_share=0.85))
 HOST_NAME = "demo"  # of the worker that judges the coils; a console beside it answers swaps too
 IN_DOUBT = 4  # coils kept for pictures
 _HEARD = timedelta(hours=1, minutes=30)  # after the last coil of a block, all of it has been looked at
