@@ -6,7 +6,6 @@ nothing.
 """
 
 import argparse
-import csv
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from bench.real_coils.judged import (
     Scored,
     calibrated,
     figures,
+    file_predictions,
     fold_threshold,
     in_mean_probability,
     judged_on_folds,
@@ -91,7 +91,7 @@ def main() -> None:
         _print_statistics(real)
     print(kept.getvalue())
     (asked.out / "figures.md").write_text(f"# Figures\n\n{kept.getvalue().strip()}\n", encoding="utf-8")
-    _file_predictions(asked.out / "predictions.csv", scored, real)
+    file_predictions(asked.out / "predictions.csv", scored, real)
     draw(real, all_zero_shot.real, asked.out / "coils.png")
 
 
@@ -233,23 +233,6 @@ def _print_statistics(real: RealCoils) -> None:
 
 def _area(scores: "np.ndarray", is_nok: "np.ndarray") -> float:
     return measure.roc_auc(scores[None], is_nok).value
-
-
-def _file_predictions(place: Path, scored: dict[str, Scored], real: RealCoils) -> None:
-    """One row an approach, repeat and coil; what never saw a real coil says the same in each repeat, so once."""
-    with place.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(["approach", "repeat", "coil_id", "label", "log_odds", *THRESHOLDS])
-        for name, one in scored.items():
-            repeats = 1 if "sim-f1" in one.thresholds else len(one.scores)
-            for repeat in range(repeats):
-                for place_, coil in enumerate(real.ids):
-                    bars = [
-                        f"{one.thresholds[rule][repeat, place_]:.4f}" if rule in one.thresholds else ""
-                        for rule in THRESHOLDS
-                    ]
-                    label = "NOK" if real.is_nok[place_] else "OK"
-                    out.writerow([name, repeat, coil, label, f"{one.scores[repeat, place_]:.4f}", *bars])
 
 
 if __name__ == "__main__":

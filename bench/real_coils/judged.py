@@ -1,5 +1,6 @@
 """Every approach of the protocol on the thirty real coils: scores, thresholds, figures."""
 
+import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,3 +140,20 @@ def _best_f1(odds: FloatArray, is_nok: BoolArray, *, prevalence: float | None = 
 def _odds(p_nok: FloatArray) -> FloatArray:
     odds: FloatArray = logit(np.clip(np.asarray(p_nok, dtype=np.float64), 1e-6, 1 - 1e-6))
     return odds
+
+
+def file_predictions(place: Path, scored: dict[str, Scored], real: RealCoils) -> None:
+    """One row an approach, repeat and coil; what never saw a real coil says the same in each repeat, so once."""
+    with place.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["approach", "repeat", "coil_id", "label", "log_odds", *THRESHOLDS])
+        for name, one in scored.items():
+            repeats = 1 if "sim-f1" in one.thresholds else len(one.scores)
+            for repeat in range(repeats):
+                for place_, coil in enumerate(real.ids):
+                    bars = [
+                        f"{one.thresholds[rule][repeat, place_]:.4f}" if rule in one.thresholds else ""
+                        for rule in THRESHOLDS
+                    ]
+                    label = "NOK" if real.is_nok[place_] else "OK"
+                    out.writerow([name, repeat, coil, label, f"{one.scores[repeat, place_]:.4f}", *bars])

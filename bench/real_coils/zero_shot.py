@@ -87,8 +87,8 @@ def _by_networks(name: str, folder: Path, real: RealCoils, coils: SimulatedCoils
             )
             place.write_bytes(safetensors.torch.save(_contiguous(network)))
         network = kept_network(name, seed, folder)
-        said.append(_asked(partial(said_of, network), real, coils))
-    return _together(said)
+        said.append(asked_of(partial(said_of, network), real, coils))
+    return of_seeds(said)
 
 
 def _with_name(log: Callable[[str], None], name: str, line: str) -> None:
@@ -101,7 +101,7 @@ def _by_rule(real: RealCoils, coils: SimulatedCoils) -> Said:
     if not isinstance(network, StepsRule):
         raise TypeError("the rule in steps is another network")
     network.learn(coils.matrix[training][:, None], coils.is_nok[training])
-    return _together([_asked(partial(said_of, network), real, coils)])
+    return of_seeds([asked_of(partial(said_of, network), real, coils)])
 
 
 def _by_windows(name: str, real: RealCoils, coils: SimulatedCoils) -> Said:
@@ -117,10 +117,11 @@ def _by_windows(name: str, real: RealCoils, coils: SimulatedCoils) -> Said:
         found: FloatArray = model.decision_function(numbers(matrix))
         return found
 
-    return _together([_asked(odds, real, coils)])
+    return of_seeds([asked_of(odds, real, coils)])
 
 
-def _asked(odds: Callable[[Float32Array], FloatArray], real: RealCoils, coils: SimulatedCoils) -> Said:
+def asked_of(odds: Callable[[Float32Array], FloatArray], real: RealCoils, coils: SimulatedCoils) -> Said:
+    """What one model says of the real coils and of the validation coils, view by view."""
     _, validation = validation_of(len(coils))
     of_real = np.stack([odds(seen(real.matrix, view)) for view in ALL])
     of_validation = np.full((len(ALL), len(validation)), np.nan)
@@ -129,7 +130,8 @@ def _asked(odds: Callable[[Float32Array], FloatArray], real: RealCoils, coils: S
     return Said(real=of_real, validation=of_validation)
 
 
-def _together(said: list[Said]) -> Said:
+def of_seeds(said: list[Said]) -> Said:
+    """Several seeds of one approach."""
     return Said(real=np.stack([one.real for one in said]), validation=np.stack([one.validation for one in said]))
 
 
