@@ -36,8 +36,9 @@ def decide(
     profile without a threshold takes the ensemble's). UNDECIDED where the probability lies within the profile's doubt
     margin of the threshold, where less than its `min_observed` was measured, or where the models say OK of a coil that
     is like none they learnt from: nearly all of it out of its band, or beyond the limits, or so says the ensemble's
-    guard. UNDECIDED too where faulty sensors alone make it NOK, or hide that it is: without them its probability lies
-    on the other side of the threshold. A profile that the settings do not know rejects its coil.
+    guard. UNDECIDED too where it would be OK though most of a face read as calibration, and where faulty sensors alone
+    make it NOK, or hide that it is: without them its probability lies on the other side of the threshold. A profile
+    that the settings do not know rejects its coil.
 
     Args:
         batch: the B coils that were scored.
@@ -68,12 +69,12 @@ def decide(
         p_nok = float(scores.p_nok[i])
         threshold = scores.threshold if profile.threshold is None else profile.threshold
         label, doubts = _label(p_nok, threshold, coil["observed"], profile)
+        given_reasons = tuple(coil["reasons"] or ())
         strange = []
         if label is Label.OK:
             strange = _strange(out_of_band[i], clipped[i], profile) + _anomalous(scores.anomaly, i)
-        if strange:
+        if strange or (label is Label.OK and any(r.startswith(Reason.LITTLE_OBSERVED) for r in given_reasons)):
             label = Label.UNDECIDED
-        given_reasons = tuple(coil["reasons"] or ())
         without = np.nan if scores.p_nok_without_faults is None else float(scores.p_nok_without_faults[i])
         hangs_on_faults = label is not Label.UNDECIDED and (without >= threshold) != (label is Label.NOK)
         if not np.isnan(without) and (hangs_on_faults or label is Label.NOK):

@@ -23,6 +23,7 @@ from schemas.rejects import Reject
 from schemas.verdicts import Reason
 
 HEAVIEST_G_M2 = 100_000.0  # 14 mm of zinc: a reading above it is none
+_MOST_CALIBRATING = 0.5  # of a face's readings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
     """Turn B assembled coils into matrices against the global limits.
 
     A reading that is NaN, negative or over 100 kg/m² rejects its coil. A coil's result is independent of its batch.
-    Cells outside the limits are clipped and named in the coil's reasons.
+    Cells outside the limits are clipped and named in the coil's reasons, and so are faces that mostly calibrated.
 
     Args:
         coils: assembled coils.
@@ -60,7 +61,8 @@ def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
     spread = _spread(coils.std_g_m2, beside, limits)
     matrix, matrix_spread = stretch(saliency, spread, coils.face_start)
     outside = _per_coil(raw != saliency, coils)
-    measured = count.reshape(-1, 2).sum(axis=1) * SENSORS_PER_FACE - _per_coil(runs, coils)
+    calibrating = _per_face(runs, coils)
+    measured = (count * SENSORS_PER_FACE - calibrating).reshape(-1, 2).sum(axis=1)
     expected = coils.expected_rows.reshape(-1, 2).sum(axis=1) * SENSORS_PER_FACE
     orders = [header.order for header in coils.headers]
     batch = matrix_batch(
@@ -79,8 +81,8 @@ def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
             "customer": [o.customer for o in orders],
             "tolerance_profile": [o.tolerance_profile for o in orders],
             "reasons": [
-                [*given, *([Reason.CLIPPED_CELLS.of(f"{n} readings outside the limits")] if n else [])]
-                for given, n in zip(coils.reasons, outside.tolist(), strict=True)
+                [*given, *blind, *([Reason.CLIPPED_CELLS.of(f"{n} readings outside the limits")] if n else [])]
+                for given, blind, n in zip(coils.reasons, _blind(calibrating, count), outside.tolist(), strict=True)
             ],
         },
     )
@@ -166,6 +168,31 @@ def _spread(std_g_m2: FloatArray, beside: FloatArray, limits: Limits) -> FloatAr
     if not std_g_m2.max(initial=0.0):
         return None
     return std_g_m2 * ((beside < 0) / -limits.low + (beside > 0) / limits.high)
+
+
+def _blind(calibrating: IntArray, count: IntArray) -> list[list[str]]:
+    """Per coil, faces of which more than half read as calibration: the plant's rule takes thin strip around one for it.
+
+    Args:
+        calibrating: [2B] readings of each face.
+        count: [2B] rows of each face.
+    """
+    share = (calibrating / (count * SENSORS_PER_FACE)).reshape(-1, 2).tolist()
+    return [
+        [
+            Reason.LITTLE_OBSERVED.of(f"{one:.0%} of the {face} face read as calibration")
+            for face, one in zip(FACES, faces, strict=True)
+            if one > _MOST_CALIBRATING
+        ]
+        for faces in share
+    ]
+
+
+def _per_face(cells: BoolArray, coils: CoilBatch) -> IntArray:
+    """Cells of each face that are marked, of which there are few, [2B]."""
+    rows = np.flatnonzero(cells) // SENSORS_PER_FACE
+    face = np.searchsorted(coils.face_start, rows, side="right") - 1
+    return np.bincount(face, minlength=2 * len(coils))
 
 
 def _per_coil(cells: BoolArray, coils: CoilBatch) -> IntArray:

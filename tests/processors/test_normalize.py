@@ -80,6 +80,14 @@ def test_a_calibration_run_is_neither_a_defect_nor_observed() -> None:
     assert done.batch.column("observed")[0].as_py() == pytest.approx(1 - 4 / (61 * 18))
 
 
+def test_a_thin_face_that_a_calibration_hides_is_named() -> None:
+    thin = np.full((61, 9), 70.0)  # all below the band, so that a calibration takes it for its own
+    thin[30] = 1.0
+    done = normalize(assemble(rows_of((np.full((61, 9), 110.0), thin)), [header()]).coils, LIMITS)
+    assert not tensor_values(done.batch).any(), "the plant's rule"
+    assert done.batch.column("reasons")[0].as_py() == ["little_observed: 100% of the bottom face read as calibration"]
+
+
 def test_a_calibration_run_does_not_cross_from_one_face_or_coil_to_the_next() -> None:
     first, second = np.full((3, 9), 110.0), np.full((3, 9), 110.0)
     first[-1, 0] = 2.0  # a calibration at the end of one face

@@ -266,6 +266,14 @@ def test_a_coil_that_is_nok_without_its_faulty_sensor_too_stays_nok_and_says_so(
     assert verdict.reasons == (f"{STUCK}; without faulty sensors p_nok 0.900",)
 
 
+def test_a_coil_of_which_a_calibration_hides_most_of_a_face_is_undecided_unless_it_is_nok() -> None:
+    hidden = ["little_observed: 80% of the top face read as calibration"]
+    for sensors, wanted in (((), Label.UNDECIDED), ((12,), Label.NOK)):
+        (verdict,) = judged(struck(*sensors, reasons=hidden), Furthest())[1].verdicts
+        assert verdict.label is wanted
+        assert verdict.reasons == tuple(hidden)
+
+
 def test_a_coil_whose_defect_a_faulty_sensor_hides_is_undecided_and_says_so() -> None:
     matrix = np.zeros((1, 264, 18), dtype=np.float32)
     matrix[:, 50:200, [1, 3]] = -0.9  # and between them a sensor that reads as if all were well
