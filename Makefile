@@ -34,7 +34,7 @@ rooms: .venv/developing
 	$(BIN)/lint-imports --no-logo
 
 bundles: .venv/developing  ## train the shipped ensemble again (about six minutes on two cores)
-	$(BIN)/python -m flows.bundles
+	$(BIN)/python -m flows.bundles $(wildcard ../shared/data/real_coils.parquet)
 
 reference: .venv/developing  ## what coils look like to the shipped ensemble, against which drift is told (half a minute)
 	$(BIN)/python -m flows.references
