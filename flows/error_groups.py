@@ -102,7 +102,8 @@ def truth_beside(source: str) -> TrueCauses | None:
     if not place.is_file():
         return None
     try:
-        options = csv.ConvertOptions(column_types={"COILID": pa.string()}, include_columns=["COILID", "ORIGIN", "KIND"])
+        columns = ["COILID", "ORIGIN", "KIND"]
+        options = csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), include_columns=columns)
         rows = csv.read_csv(place, convert_options=options).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise SourceError(

@@ -1,5 +1,6 @@
 """Where verdicts go wrong: defects missed and false alarms, by what coils have in common."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from models.share_intervals import wilson_interval
 from schemas.coils import BoolArray, FloatArray
 
 ALL = "all"
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +75,8 @@ def _wrong(wrong: FloatArray) -> Wrong:
 
 def _natural(value: str) -> tuple[float, str]:
     """Values that begin with a number by it, the others behind."""
-    head = value.split("–", maxsplit=1)[0].split(maxsplit=1)[0] if value else ""
-    return (float(head) if head.replace(".", "", 1).isdigit() else np.inf), value
+    number = _NUMBER.match(value)
+    return (float(number[0]) if number else np.inf), value
 
 
 def _plain(one: Wrong) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from console.options import JsonOption, SourceArgument
 from console.output import RejectReport, metrics_table, out, print_json, progress
@@ -85,7 +86,7 @@ def _errors_table(rows: Sequence[ErrorRow]) -> Table:
     for row in rows:
         by = row.by if row.by != before else ""
         cells = [cell for one in (row.missed, row.false_alarms) for cell in (str(one.coils), _wrong(one))]
-        table.add_row(by, row.value, *cells, style="bold" if row.by == ALL else None)
+        table.add_row(by, Text(row.value), *cells, style="bold" if row.by == ALL else None)
         before = row.by
     return table
 

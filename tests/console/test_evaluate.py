@@ -145,3 +145,14 @@ def test_a_truth_that_is_not_ours_is_an_error(coilflow: Coilflow, place: Path, l
     ran = coilflow("evaluate", source, "--json")
     assert (ran.code, ran.out) == (1, "")
     assert "truth.csv cannot be read" in ran.sentence()
+
+
+@pytest.mark.parametrize("kind", ["[/x]", "7", ""])
+def test_a_true_defect_may_have_any_name(coilflow: Coilflow, place: Path, labelled: list[Given], kind: str) -> None:
+    source = write_tables(labelled, place / "line")
+    (source / "truth.csv").write_text(f"COILID,ORIGIN,KIND\n6,line,{kind}\n")
+    ran = coilflow("evaluate", source)
+    assert ran.code == 0, ran.err
+    assert kind in ran.out
+    (result,) = coilflow("evaluate", source, "--json").objects
+    assert errors_by(result, "defect")[kind]["missed"]["coils"] == 1

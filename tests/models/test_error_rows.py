@@ -53,3 +53,11 @@ def test_runs_over_the_same_coils_count_in_their_mean_and_make_no_interval_narro
     assert once == often
     [half] = error_rows({}, IS_NOK, np.stack([CALLED, IS_NOK]))
     assert (half.missed.wrong, half.missed.coils) == (1.0, 3)
+
+
+def test_whatever_a_value_is_it_has_its_place_with_those_that_begin_with_numbers_first() -> None:
+    values = [" ", "²", "–5", "", "[/x]", "900 and more", "40–55", "0.5"]
+    rows = error_rows({"reason": [values] * 6}, IS_NOK, CALLED)
+    found = [one.value for one in rows[1:]]
+    assert found[:3] == ["0.5", "40–55", "900 and more"]
+    assert sorted(found) == sorted(values)
