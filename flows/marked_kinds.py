@@ -53,14 +53,18 @@ class _Gathered:
 
 
 def agreed(marked: Sequence[MarkedKind]) -> tuple[MarkedKind, ...]:
-    """What was marked, one place a coil and kind; where voices name one stretch by two kinds, neither counts."""
+    """What was marked, one place a coil and kind; where voices name one stretch by two kinds, neither counts.
+
+    A stretch of no length, or past the end of the strip, is nowhere to be looked at.
+    """
     found: dict[tuple[CoilKey, str], MarkedKind] = {}
     for one in marked:
         kind = kind_name(one.defect_kind)
         contradicted = any(
             other.key == one.key and kind_name(other.defect_kind) != kind and _overlap(one, other) for other in marked
         )
-        if kind and kind != NO_KIND and one.to_m > one.from_m and not contradicted:
+        lies = one.from_m < min(one.to_m, one.length_m)
+        if kind and kind != NO_KIND and lies and not contradicted:
             found.setdefault((one.key, kind), one)
     return tuple(found.values())
 

@@ -40,9 +40,12 @@ def name_kinds(context: JobContext) -> str:
             else kind_model(asked.manifest, asked.model, place=f"kind model {asked.manifest.version}")
         )
         limits = parse_ensemble(read_file(SHIPPED / ENSEMBLE), SHIPPED).limits
-        found = refit(base, places, marked_places(connection, marked, limits), before)
+        known = marked_places(connection, marked, limits)
+        found = refit(base, places, known, before)
         with fenced(connection, context.attempt_id):
             store_kind_model(
                 connection, found.manifest, found.model, taken=found.taken, why=found.why, made_at=context.now
             )
-    return f"kinds {found.manifest.version} of {len(marked)} places that people marked: {found.why}"
+    unseen = len(marked) - (known.learnt.coils + known.judged.coils).total()
+    less = f", of which {unseen} cannot be looked at again" if unseen else ""
+    return f"kinds {found.manifest.version} of {len(marked)} places that people marked{less}: {found.why}"

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import structlog
 import typer
+from rich.text import Text
 
 from console.login import login_name
 from console.options import JsonOption
@@ -106,7 +107,7 @@ def once(job: JobArgument, *, why: WhyOption = None, as_json: JsonOption = False
     elif fire.outcome is None:
         err.print(f"{job}: nobody has begun it yet; it stays asked for, see `coilflow scheduler why {job}`")
     else:
-        out.print(f"{job}: {fire.outcome}: {fire.said or fire.error or 'nothing to say'}", soft_wrap=True)
+        out.print(Text(f"{job}: {fire.outcome}: {fire.said or fire.error or 'nothing to say'}"), soft_wrap=True)
     return 0 if fire.state == "committed" else 1
 
 

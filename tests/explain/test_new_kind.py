@@ -9,10 +9,11 @@ import httpx
 import numpy as np
 import pytest
 
+from console.cli import run
 from console.rest.names import coil_path
 from console.rest.service import Service, running_service
 from console.web.pages import coil_url
-from flows.marked_kinds import MarkedPlaces, Part
+from flows.marked_kinds import MarkedPlaces, Part, agreed
 from flows.refit_kinds import refit
 from flows.served import always
 from models.ensemble import Ensemble
@@ -26,7 +27,7 @@ from schemas.layout import MATRIX_SHAPE
 from schemas.settings import Settings
 from store.connection import Connection
 from store.feedback import record_feedback
-from store.kinds import last_kind_model, store_kind_model
+from store.kinds import MarkedKind, last_kind_model, store_kind_model
 from tests.explain.drips import Drip, drips
 from tests.explain.linear import linear_ensemble
 from tests.explain.stored import decide
@@ -130,6 +131,38 @@ def test_disputed_words_and_contradicting_kinds_teach_nothing(
     other_kind = [drip.word("dross", operator="ben") for drip in marked[half:]]
     record_feedback(connection, [*words, *disputing, *other_kind])
     assert learn(database) == "nobody has marked the kind and place of a defect yet"
+
+
+def test_a_stretch_past_the_end_of_the_strip_teaches_nothing() -> None:
+    inside = MarkedKind(
+        key=CoilKey(plant="linz", coil_id="1"),
+        voice="anna",
+        revision=None,
+        defect_kind="zinc drip",
+        face=None,
+        from_m=400.0,
+        to_m=600.0,
+        length_m=500.0,
+        feedback_id=1,
+    )
+    beyond = replace(inside, key=CoilKey(plant="linz", coil_id="2"), from_m=510.0)
+    assert agreed([inside, beyond]) == (inside,)
+
+
+def test_the_job_tells_people_kinds_of_any_name_and_how_many_places_cannot_be_looked_at(
+    connection: Connection,
+    database: str,
+    marked: list[Drip],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [drip.word("[/red] <b>drip</b>") for drip in marked[:6]]
+    words[:2] = [replace(word, revision="0" * 64) for word in words[:2]]  # which nobody judged
+    record_feedback(connection, words)
+    monkeypatch.setenv("COILFLOW_DATABASE_DSN", database)
+    assert run(["scheduler", "once", "kinds"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of 6 places that people marked, of which 2 cannot be looked at again: [/red] <b>drip</b> was marked" in said
 
 
 def part(features: Float32Array, kind: Kinds) -> Part:
