@@ -4,7 +4,7 @@ Run as `python -m bench.stream_latency [--rate 20] [--seconds 60] [--threads 2] 
 partitions, their chunks between each other's; one `coilflow worker assess`, broker, database and the sender share the
 machine. A coil's time runs from when the sender's producer is given its coil.ended to the commit of its verdict as
 PostgreSQL keeps it (`track_commit_timestamp`), so sending, lingering and the broker are in it. First with the three
-members on scale `limits`, then with all five shipped ones.
+members on scale `limits`, then with all shipped ones.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def measure(
 
 
 def main() -> None:
-    """Print the machine, then a line for three members and one for five."""
+    """Print the machine, then a line for three members and one for all."""
     parser = argparse.ArgumentParser(prog="python -m bench.stream_latency")
     parser.add_argument("--rate", type=float, default=20.0, help="coils a second")
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -116,7 +116,7 @@ def main() -> None:
         three = three_members(here.folder / "three")
         found = [
             measure(here, name, ensemble, coils, rate=given.rate, threads=given.threads)
-            for name, ensemble in (("three members", three), ("five members", None))
+            for name, ensemble in (("three members", three), ("all members", None))
         ]
     load = f"{given.rate:g} coils/s for {given.seconds:g} s, {PARTITIONS} partitions, {given.threads} threads"
     about = f"{load}; {here.server}"

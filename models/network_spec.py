@@ -9,7 +9,7 @@ from models.spec_part import SpecPart
 YoloKind = Literal["yolov8n-cls", "yolov8s-cls", "yolov8m-cls", "yolov8l-cls", "yolov8x-cls"]
 CnnKind = Literal["cnn3", "cnn4", "cnn5", "cnn6", "cnn7", "cnn8", "cnn9", "cnn10"]
 SiameseKind = Literal["siamese3", "siamese4", "siamese5", "siamese6", "siamese7", "siamese8", "siamese9", "siamese10"]
-RuleKind = Literal["rule", "rule-in-steps"]  # of what leaves the band; of grey levels in steps of the gauge
+RuleKind = Literal["rule", "rule-in-steps"]  # of what leaves the band; of grey levels in steps
 NetworkKind = Literal[YoloKind, CnnKind, SiameseKind, "cnn1d", "vit", "anomaly", RuleKind]
 Family = Literal["yolo", "cnn", "siamese", "cnn1d", "vit", "anomaly", "rule"]
 

@@ -228,7 +228,7 @@ def _print_statistics(real: RealCoils) -> None:
     rows = [
         [name, *(f"{_area(numbers[:, place], real.is_nok):.3f}" for numbers in of)] for place, name in enumerate(HAND)
     ]
-    print_table(["statistic", "in shares of the coil's range", "in steps of the gauge"], rows)
+    print_table(["statistic", "in shares of the coil's range", "in steps"], rows)
 
 
 def _area(scores: "np.ndarray", is_nok: "np.ndarray") -> float:

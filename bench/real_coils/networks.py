@@ -41,7 +41,7 @@ class Recipe:
 
 
 class ShortCnn(Cnn):
-    """The CNN of ten convolutions on 66 rows, means of four: of shares of the range, of steps of the gauge, or of both.
+    """The CNN of ten convolutions on 66 rows, means of four: of shares of the range, of steps, or of both.
 
     While training, the scale that is read off the grey levels is off by some 15%.
     """

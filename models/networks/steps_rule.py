@@ -1,4 +1,4 @@
-"""A rule for coils whose scale is lost: how deep the worst long section of a face lies, in steps of the gauge."""
+"""A rule for coils whose scale is lost: how deep the worst long section of a face lies, in steps of its levels."""
 
 import math
 

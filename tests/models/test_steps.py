@@ -1,4 +1,4 @@
-"""Promises of the gauge's steps: the scale that grey levels lost is read off the grid that they lie on."""
+"""Promises of a coil's steps: the scale that grey levels lost is read off the grid that they lie on."""
 
 import numpy as np
 import pytest
