@@ -2,10 +2,11 @@
 
 import importlib.util
 
+from flows.current_kinds import CurrentKinds
 from flows.marked_kinds import agreed, digest_of, marked_places
 from models.bundle import read_file
 from models.ensemble import ENSEMBLE, SHIPPED, parse_ensemble
-from models.kinds import kind_model, shipped_kinds, shipped_places
+from models.kinds import shipped_places
 from scheduler.jobs import JobContext
 from store.connection import connect
 from store.kinds import last_kind_model, marked_kinds, store_kind_model
@@ -18,14 +19,14 @@ def name_kinds(context: JobContext) -> str:
     """Fit the kind model again where people marked something since it was fitted last.
 
     Raises:
-        BundleError: the kind model that coilflow came with, or the one that is asked, is damaged.
+        BundleError: the kind model that coilflow came with is damaged, or the last was fitted by another version.
         NotLeaderError: the run was given up; nothing was stored.
         StoreError: the database refused.
     """
     base, places = shipped_places()
     with connect(context.dsn) as connection:
         marked = agreed(marked_kinds(connection, most=_MOST))
-        last, asked = (last_kind_model(connection, base.base, taken=taken) for taken in (False, True))
+        last = last_kind_model(connection, base.base, taken=False)
         if not marked and last is None:
             return "nobody has marked the kind and place of a defect yet"
         if last is not None and last.manifest.words_digest == digest_of(marked):
@@ -34,14 +35,9 @@ def name_kinds(context: JobContext) -> str:
             return f"{len(marked)} places are marked; to learn from them, install coilflow[retrain]"
         from flows.refit_kinds import refit  # noqa: PLC0415 - needs what coilflow[retrain] brings
 
-        before = (
-            shipped_kinds()
-            if asked is None
-            else kind_model(asked.manifest, asked.model, place=f"kind model {asked.manifest.version}")
-        )
         limits = parse_ensemble(read_file(SHIPPED / ENSEMBLE), SHIPPED).limits
         known = marked_places(connection, marked, limits)
-        found = refit(base, places, known, before)
+        found = refit(base, places, known, CurrentKinds().of(connection))
         with fenced(connection, context.attempt_id):
             store_kind_model(
                 connection, found.manifest, found.model, taken=found.taken, why=found.why, made_at=context.now

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg.rows import DictRow
+from pydantic import ValidationError
 
 from schemas.coils import CoilKey
+from schemas.errors import BundleError
+from schemas.faults import first_fault
 from schemas.kinds import KindManifest
 from schemas.layout import Face
 from store.connection import Connection, store_errors
@@ -49,6 +52,19 @@ class StoredKindModel:
     why: str
     made_at: datetime
 
+    @classmethod
+    def from_row(cls, row: DictRow) -> "StoredKindModel":
+        """Read a row of query `last_kind_model`; raises BundleError where its manifest is not as this version's are."""
+        try:
+            manifest = KindManifest.model_validate(row["manifest"])
+        except ValidationError as error:
+            raise BundleError(
+                f"kind model {row['kind_model_id']} has another manifest than this version's: "
+                f"{first_fault(error).sentence()}",
+                remedy="run the version of coilflow that fitted it",
+            ) from error
+        return cls(**{**row, "manifest": manifest})
+
 
 def marked_kinds(connection: Connection, *, most: int) -> tuple[MarkedKind, ...]:
     """What people marked on coils that they agree are NOK, the newest first; raises StoreError."""
@@ -65,11 +81,12 @@ def last_kind_model(connection: Connection, base: str, *, taken: bool) -> Stored
         taken: only such.
 
     Raises:
+        BundleError: its manifest is not as this version's are.
         StoreError: the database refused.
     """
     with store_errors("read the kind model"):
         row = connection.execute(query("last_kind_model"), {"base": base, "taken": taken}).fetchone()
-    return None if row is None else StoredKindModel(**{**row, "manifest": KindManifest.model_validate(row["manifest"])})
+    return None if row is None else StoredKindModel.from_row(row)
 
 
 def last_kind_model_id(connection: Connection, base: str) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from console.cli import run
 from console.rest.names import coil_path
@@ -202,6 +203,33 @@ def test_what_was_not_taken_is_not_asked(client: httpx.Client, connection: Conne
     other = shipped.model_copy(update={"version": "worse"})
     store_kind_model(connection, other, b"no graph", taken=False, why="not taken: it is worse", made_at=NOON)
     assert client.get(f"{coil_path(marked[0].key)}/explanation").json()["kinds_version"] == shipped.version
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "update coilflow.kind_models set model = '\\x00'",
+        """update coilflow.kind_models set manifest = manifest || '{"new": 1}'""",
+    ],
+)
+def test_a_damaged_model_is_refused_once_the_one_before_goes_on_and_the_next_that_is_learnt_is_asked(
+    client: httpx.Client, connection: Connection, database: str, marked: list[Drip], damage: str
+) -> None:
+    shipped = shipped_kinds()
+    store_kind_model(connection, shipped.manifest, b"", taken=True, why="taken", made_at=NOON)
+    connection.execute(damage.encode())
+    explanation = f"{coil_path(marked[0].key)}/explanation"
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert client.get(explanation).json()["kinds_version"] == shipped.manifest.version
+            assert client.get(coil_url(*marked[0].key)).status_code == 200
+    assert [one["event"] for one in logs if "kind model" in one["event"]] == [
+        "a kind model is refused, the one before goes on"
+    ]
+    connection.execute("update coilflow.kind_models set manifest = manifest - 'new'")
+    record_feedback(connection, [drip.word("zinc_drip") for drip in marked])
+    assert "zinc drip is told" in learn(database)
+    assert client.get(explanation).json()["kinds_version"] != shipped.manifest.version
 
 
 def test_a_voice_that_marks_ok_or_no_place_teaches_nothing(
