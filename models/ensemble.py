@@ -53,7 +53,7 @@ class Ensemble:
             how=self.manifest.combine,
             weights=self.manifest.weights or (),
             intercept=self.manifest.intercept or 0.0,
-            thresholds=self.manifest.member_thresholds or own,
+            thresholds=(self.manifest.member_thresholds or own) if self.manifest.combine == "union" else (),
         )
 
     @property

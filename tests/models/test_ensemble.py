@@ -159,6 +159,13 @@ def test_fitted_parameters_are_served_as_they_were_written(tmp_path: Path) -> No
     assert ensemble.rule.weights == WEIGHTED.weights
 
 
+@pytest.mark.parametrize("how", [MEAN, WEIGHTED, STACKING, Rule(how="union", thresholds=(0.1, 0.2, 0.3))])
+def test_an_ensemble_hands_on_how_its_members_decide(tmp_path: Path, how: Rule) -> None:
+    first = load_ensemble(_write(tmp_path / "first", how=how), threads=1)
+    second = load_ensemble(_write(tmp_path / "second", how=first.rule), threads=1)
+    assert second.rule == first.rule == how
+
+
 def test_stacking_serves_the_mean_of_what_is_left_on_a_self_batch_and_says_so(tmp_path: Path) -> None:
     ensemble = load_ensemble(_write(tmp_path, how=STACKING), threads=1)
     whole, rest = (ensemble.score(batch_of(random_matrix(6), scale)) for scale in SCALES)
@@ -202,7 +209,7 @@ def test_parameters_that_do_not_fit_are_refused(tmp_path: Path, how: Rule, said:
 
 def test_an_intercept_without_stacking_is_refused() -> None:
     given = json.loads((SHIPPED / ENSEMBLE).read_text()) | {"intercept": 0.1}
-    with pytest.raises(ValueError, match="combine mean takes no intercept"):
+    with pytest.raises(ValueError, match="takes no intercept"):
         EnsembleManifest.model_validate(given)
 
 
