@@ -29,6 +29,7 @@ from models.spec import TrainSpec, read_spec
 from models.thresholds import chosen_threshold
 from schemas.bundles import EnsembleManifest
 from schemas.coils import Limits
+from schemas.errors import SourceError
 from schemas.matrices import Scale
 
 SPECS = Path(__file__).parent.parent / "models" / "specs"
@@ -51,7 +52,11 @@ def build_ensemble(
         progress: a started progress display, or None to be silent.
         real: labelled grey coils of a plant; the threshold for scale `self` then lies halfway between what suits the
             simulated coils and what suits these, on which no member learns.
+
+    Raises:
+        SourceError: a grey coil cannot be read, or has no label.
     """
+    grey = None if real is None else _labelled_grey(real)
     first = population_of(specs[0], None)
     if first.limits is None:
         raise ValueError(f"the first specification, {specs[0].name}, must name coils that limits can be measured on")
@@ -63,7 +68,7 @@ def build_ensemble(
                 populations[spec.data] = population_of(spec, first.limits)
             trained = train_on(spec, populations[spec.data], Path(folder) / "trained" / spec.name, progress)
             members.append(without_weights(load_bundle(trained, threads=1), Path(folder) / spec.name))
-        manifest = _with_thresholds(members, specs, populations, first.limits, Path(folder), real)
+        manifest = _with_thresholds(members, specs, populations, first.limits, Path(folder), grey)
         _replace(out, Path(folder) / NAME)
     return manifest
 
@@ -74,7 +79,7 @@ def _with_thresholds(
     populations: dict[DataSpec, Population],
     limits: Limits,
     folder: Path,
-    real: Path | None,
+    grey: Sequence[pa.RecordBatch] | None,
 ) -> EnsembleManifest:
     """Write the ensemble once to see its scores, then again with the thresholds that follow from them."""
     how = Rule(how="weighted", weights=_weights(specs))
@@ -95,8 +100,8 @@ def _with_thresholds(
             parts = split(population, validation_share=spec.validation_share, holdout_share=spec.holdout_share)
             unseen = np.sort(np.concatenate([parts.validation, parts.holdout]))
             thresholds[spec.scale] = _threshold(ensemble, population, unseen, spec)
-            if spec.scale == "self" and real is not None:
-                suits = [_grey_threshold(ensemble, real, spec), thresholds["self"]]
+            if spec.scale == "self" and grey is not None:
+                suits = [_grey_threshold(ensemble, grey, spec), thresholds["self"]]
                 thresholds["self"] = sum(suits) / len(suits)
     return write(NAME, thresholds)
 
@@ -116,10 +121,20 @@ def _threshold(ensemble: Ensemble, population: Population, chosen: np.ndarray, s
     return chosen_threshold(spec.threshold, scores.p_nok, population.is_nok[chosen], profiles={})
 
 
-def _grey_threshold(ensemble: Ensemble, real: Path, spec: TrainSpec) -> float:
-    batches = [block.batch for block in read_grey(real, plant="real")]
-    p_nok = np.concatenate([ensemble.score(batch).p_nok for batch in batches])
-    labels = [label for batch in batches for label in batch.column("label").to_pylist()]
+def _labelled_grey(real: Path) -> list[pa.RecordBatch]:
+    blocks = list(read_grey(real, plant="real"))
+    unfit = sum(len(block.rejects) + block.batch.column("label").null_count for block in blocks)
+    if unfit or not any(block.batch.num_rows for block in blocks):
+        raise SourceError(
+            f"{real.name}: {unfit} coils cannot be read or have no label, and a threshold is set by labelled ones",
+            remedy="label all of them OK or NOK, and leave out what `coilflow assess` rejects",
+        )
+    return [block.batch for block in blocks]
+
+
+def _grey_threshold(ensemble: Ensemble, grey: Sequence[pa.RecordBatch], spec: TrainSpec) -> float:
+    p_nok = np.concatenate([ensemble.score(batch).p_nok for batch in grey])
+    labels = [label for batch in grey for label in batch.column("label").to_pylist()]
     return chosen_threshold(spec.threshold, p_nok, np.array([label == "NOK" for label in labels]), profiles={})
 
 

@@ -10,6 +10,8 @@ from models.evaluation import RESAMPLES, interval, share
 from models.kind_places import Kinds
 from schemas.coils import FloatArray, IntArray
 
+_SEED = 0  # of bootstraps
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KindScores:
@@ -39,7 +41,7 @@ class KindScores:
         }
 
 
-def kind_scores(true: Kinds, said: Kinds, *, seed: int = 0) -> KindScores:
+def kind_scores(true: Kinds, said: Kinds) -> KindScores:
     """Measure what was said of places against what they are.
 
     Macro F1 is the mean of the F1 of every kind that occurs among the places (Opitz and Burst 2019); its interval is of
@@ -48,13 +50,12 @@ def kind_scores(true: Kinds, said: Kinds, *, seed: int = 0) -> KindScores:
     Args:
         true: [N], above 0.
         said: [N].
-        seed: of the bootstrap.
     """
     kinds = tuple(sorted(set(true.tolist()) | set(said.tolist())))
     occurring = np.array([kind in set(true.tolist()) for kind in kinds])
     confusion = _confusion(true, said, kinds)
     f1 = _f1(confusion[None].astype(np.float64))[0]
-    draws = _f1(_draws(confusion, seed))
+    draws = _f1(_draws(confusion))
     whole = confusion.sum(axis=1)
     named = [(place, kind) for place, kind in enumerate(kinds) if occurring[place]]
     return KindScores(
@@ -80,20 +81,19 @@ class MacroDifference:
     high: float
 
 
-def macro_difference(true: Kinds, before: Kinds, after: Kinds, *, seed: int = 0) -> MacroDifference:
-    """How much better the later one tells the kinds that occur among the places.
+def macro_difference(true: Kinds, before: Kinds, after: Kinds) -> MacroDifference:
+    """How much better the later one tells the kinds that occur among the places, by a paired bootstrap.
 
     Args:
         true: [N], above 0.
         before: what one model said, [N].
         after: what the other said, [N].
-        seed: of the paired bootstrap.
     """
     kinds = tuple(sorted({*true.tolist(), *before.tolist(), *after.tolist()}))
     occurring = np.isin(kinds, true)
     index = {kind: place for place, kind in enumerate(kinds)}
     places = [np.array([index[kind] for kind in said.tolist()]) for said in (true, before, after)]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     of_kind = [np.flatnonzero(places[0] == place) for place in range(len(kinds)) if occurring[place]]
 
     def difference(chosen: IntArray) -> float:
@@ -123,9 +123,9 @@ def _interval(draws: FloatArray) -> tuple[float, float]:
     return interval(draws) or (0.0, 1.0)
 
 
-def _draws(confusion: IntArray, seed: int) -> FloatArray:
+def _draws(confusion: IntArray) -> FloatArray:
     """Confusion matrices of resamples, float64 [RESAMPLES, K, K]: as many places of each kind, by what was said."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     drawn = np.zeros((RESAMPLES, *confusion.shape))
     for place, row in enumerate(confusion):
         if row.sum():

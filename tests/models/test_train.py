@@ -21,6 +21,7 @@ from plant.tables import write_tables
 from schemas.coils import Limits
 from schemas.errors import SourceError, SpecError
 from schemas.matrices import tensor_values
+from tests.flows.given import grey_row, write_grey
 from tests.models.coils import LIMITS, batch_of, random_matrix
 
 SHIPPED = load_ensemble(None, threads=1)
@@ -77,6 +78,13 @@ def test_an_ensemble_is_built_from_specifications_in_one_go(tmp_path: Path) -> N
     assert not list(out.rglob(WEIGHTS))
     assert all(set(member.manifest.files) == {MODEL, GOLDEN} for member in ensemble.members)
     assert ensemble.score(batch_of(random_matrix(2), "self")).skipped == ("a",)
+
+
+def test_a_threshold_is_set_by_labelled_grey_coils_alone_and_nothing_is_trained_for_others(tmp_path: Path) -> None:
+    rows = [grey_row("1", label="NOK"), grey_row("2", label="OK"), grey_row("3", label=None)]
+    specs = [_spec(name="a"), _spec(name="b", scale="self")]
+    with pytest.raises(SourceError, match="1 coils cannot be read or have no label"):
+        build_ensemble(specs, tmp_path / "ensemble", real=write_grey(tmp_path / "grey.parquet", rows))
 
 
 def test_a_limits_model_cannot_learn_from_grey_levels(tmp_path: Path) -> None:
