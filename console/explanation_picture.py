@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from models.scales import to_self_scale
+from models.scales import from_band
 from schemas.coils import Float32Array, Limits
 from schemas.explanations import CoilExplanation
 from schemas.layout import FACES, MATRIX_ROWS, SENSORS_PER_FACE
@@ -82,11 +82,8 @@ def explanation_png(said: CoilExplanation, matrix: Float32Array, limits: Limits 
 
 
 def _distance(matrix: Float32Array, limits: Limits | None) -> tuple[Float32Array, str, float]:
-    if limits is None:
-        distance, unit, quiet = to_self_scale(matrix[None])[0], _OWN_RANGE, _QUIET
-    else:
-        distance = matrix * np.where(matrix < 0, np.float32(-limits.low), np.float32(limits.high))
-        unit, quiet = "distance from the band, g/m²", _QUIET_G_M2
+    distance = from_band(matrix, limits)
+    unit, quiet = (_OWN_RANGE, _QUIET) if limits is None else ("distance from the band, g/m²", _QUIET_G_M2)
     return distance, unit, max(float(np.quantile(np.abs(distance), _COLOURED)), quiet)
 
 

@@ -10,7 +10,7 @@ from pyarrow import csv
 
 from models.deviating import deviating_places
 from models.kinds import KindModel
-from models.scales import in_g_m2, to_self_scale
+from models.scales import from_band
 from schemas.coils import Float32Array, Limits
 from schemas.errors import SourceError
 from schemas.kinds import kind_in_words
@@ -66,7 +66,7 @@ def looks_like(matrix: Float32Array, *, limits: Limits | None, length_m: float |
         length_m: of the strip; None where it is not known.
         kinds: says it.
     """
-    distance = to_self_scale(matrix[None])[0] if limits is None else in_g_m2(matrix, limits)
+    distance = from_band(matrix, limits)
     places = deviating_places(distance)[:1]
     if not places:
         return "nowhere out of its band"

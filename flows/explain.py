@@ -13,7 +13,7 @@ from models.ensemble import Ensemble
 from models.explain import GROUP_SENSORS, SENSOR_GROUPS, WINDOW_ROWS, WINDOWS, Explanation, Region, explain
 from models.kinds import KindModel
 from models.place_features import Place
-from models.scales import in_g_m2, to_self_scale
+from models.scales import from_band
 from processors.score import score
 from schemas.coils import CoilKey, Limits
 from schemas.errors import SourceError
@@ -185,8 +185,7 @@ def _kinds(
     found: Explanation, batch: pa.RecordBatch, length_m: float | None, limits: Limits | None, kinds: KindModel
 ) -> dict[int, tuple[SaidKind, ...]]:
     """What regions that speak for NOK look like, by their number among all."""
-    matrix = tensor_values(batch)[:1]
-    distance = to_self_scale(matrix)[0] if limits is None else in_g_m2(matrix[0], limits)
+    distance = from_band(tensor_values(batch)[0], limits)
     places = places_for_nok(found)
     return dict(zip(places, kinds.say(distance, length_m, list(places.values())), strict=True))
 

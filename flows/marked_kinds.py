@@ -12,7 +12,7 @@ from flows.split import place_of
 from models.explain import GROUP_SENSORS, WINDOW_ROWS
 from models.kind_places import Kinds
 from models.place_features import WIDTH, Place, place_features, struck_sensors
-from models.scales import in_g_m2, to_self_scale
+from models.scales import from_band
 from schemas.coils import CoilKey, Float32Array, Limits
 from schemas.kinds import NO_KIND, kind_name
 from schemas.layout import FACES, MATRIX_ROWS, SENSORS_PER_FACE
@@ -108,15 +108,15 @@ def _overlap(one: MarkedKind, other: MarkedKind) -> bool:
 
 
 def _as_asked(one: MarkedKind, coil: CoilMatrix) -> Float32Array:
-    distance = _distance(coil)
+    distance = from_band(coil.matrix, coil.limits)
     length_m = None if coil.limits is None else one.length_m
     return place_features(distance, length_m, [_on_grid(_place(one, distance))])
 
 
 def _copies(one: MarkedKind, coil: CoilMatrix) -> Float32Array:
-    forms: list[tuple[Float32Array, float | None]] = [(to_self_scale(coil.matrix[None])[0], None)]
+    forms: list[tuple[Float32Array, float | None]] = [(from_band(coil.matrix, None), None)]
     if coil.limits is not None:
-        forms.append((in_g_m2(coil.matrix, coil.limits), one.length_m))
+        forms.append((from_band(coil.matrix, coil.limits), one.length_m))
     rows = []
     for distance, length_m in forms:
         place = _place(one, distance)
@@ -124,10 +124,6 @@ def _copies(one: MarkedKind, coil: CoilMatrix) -> Float32Array:
         rows += [place_features(distance, length_m, both)]
         rows += [place_features(distance[::-1], length_m, [_reversed(place) for place in both])]
     return np.concatenate(rows)
-
-
-def _distance(coil: CoilMatrix) -> Float32Array:
-    return to_self_scale(coil.matrix[None])[0] if coil.limits is None else in_g_m2(coil.matrix, coil.limits)
 
 
 def _place(one: MarkedKind, distance: Float32Array) -> Place:

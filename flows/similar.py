@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from flows.coil_matrix import CoilMatrix, coil_matrix
+from flows.coil_matrix import coil_matrix
 from flows.recent_shapes import RecentShapes
-from models.scales import in_g_m2, to_self_scale
+from models.scales import from_band, in_g_m2, to_self_scale
 from models.similar import MADE_BY, cosine, embed
 from processors.normalize import normalize
 from processors.stored_coils import coils_from_stored
@@ -78,7 +78,7 @@ def similar_coils(
     if coil is None or isinstance(coil, str):
         return coil
     scale: Scale = "self" if coil.limits is None else "limits"
-    asked = embed(_distance(coil))
+    asked = embed(from_band(coil.matrix, coil.limits)[None])
     latest = recent.of(connection, key.plant, scale)
     alike = cosine(asked, latest.embeddings)
     most = min(limit + _BESIDE, len(alike))
@@ -107,12 +107,6 @@ def similar_coils(
         items=items[:limit],
         state="ready" if items else "empty",
     )
-
-
-def _distance(coil: CoilMatrix) -> Float32Array:
-    """float32 [1, 264, 18]: g/m² from the band, or from the commonest level."""
-    matrix = coil.matrix[None]
-    return to_self_scale(matrix) if coil.limits is None else in_g_m2(matrix, coil.limits)
 
 
 def _from_rows(waiting: Sequence[UnembeddedCoil]) -> dict[int, tuple[Scale, Float32Array]]:

@@ -67,3 +67,13 @@ def in_g_m2(matrix: Float32Array, limits: Limits) -> Float32Array:
     """
     distance: Float32Array = matrix * np.where(matrix < 0, np.float32(-limits.low), np.float32(limits.high))
     return distance
+
+
+def from_band(matrix: Float32Array, limits: Limits | None) -> Float32Array:
+    """How far the cells of one coil lie out of its band in g/m², or from its commonest level where no band is known.
+
+    Args:
+        matrix: float32 [264, 18].
+        limits: by which it was normalised; None on scale `self`.
+    """
+    return to_self_scale(matrix[None])[0] if limits is None else in_g_m2(matrix, limits)
