@@ -85,7 +85,7 @@ def test_amounts_that_come_to_the_same_coils_are_trained_once(tiny: Prepared) ->
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"folds": 60}, "key folds: 60 folds of 80 coils, of which 21 are NOK"),
+        ({"folds": 60}, "key folds: 60 folds of 80 coils, of which 18 are NOK"),
         ({"learning_curve": [41]}, "key learning_curve: 41 labelled coils are asked for, a fold leaves 40"),
         ({"train_share": [0.05], "compare": []}, "key train_share: of shallow@0.05"),
     ],

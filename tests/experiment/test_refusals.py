@@ -42,9 +42,9 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     [
         ({"fold": 3}, "spec.yaml: key fold: "),
         ({"models": {"a": {"kind": "cnn3", "epoch": 3}}, "ensembles": {}, "compare": []}, "key models.a: epoch: "),
-        ({"folds": 60}, "key folds: 60 folds of 80 coils, of which 21 are NOK"),
+        ({"folds": 60}, "key folds: 60 folds of 80 coils, of which 18 are NOK"),
         ({"train_folds": 3}, "train_folds is 3 of 2 folds"),
-        ({**SHALLOW, "train_share": [0.05]}, "coils are none, and cnn3 needs both labels"),
+        ({**SHALLOW, "train_share": [0.05]}, "coils are all OK, and cnn3 needs both labels"),
         ({**SHALLOW, "gold": [{"name": "g", "data": {"simulate": {"coils": 70, "seed": 5}}}]}, "both learnt from and"),
     ],
 )

@@ -57,7 +57,7 @@ def test_the_repository_has_the_studys_tables_and_what_it_names_but_did_not_run(
     assert {path.stem for path in SPECS} == {
         *("freeze_sweep", "size_sweep", "families", "conv_depth", "norm", "pooling", "references", "augmentation"),
         *("native_vs_square", "ensemble_of_three", "half_data"),
-        *("adaptation", "transfer_and_contrastive", "anomaly", "synthesis"),
+        *("adaptation", "transfer_and_contrastive", "anomaly", "synthesis", "study"),
     }
 
 
