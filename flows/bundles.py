@@ -84,9 +84,9 @@ def _with_thresholds(
     """Write the ensemble once to see its scores, then again with the thresholds that follow from them."""
     how = Rule(how="weighted", weights=_weights(specs))
     made_of = [read_file(member / MANIFEST) for member in members]
-    version = sha256(b"".join([*made_of, repr(how.weights).encode()]))[:VERSION_DIGITS]
 
     def write(name: str, thresholds: dict[Scale, float]) -> EnsembleManifest:
+        version = sha256(b"".join([*made_of, repr((how.weights, thresholds)).encode()]))[:VERSION_DIGITS]
         return write_ensemble(
             folder / name, name=NAME, version=version, members=members, thresholds=thresholds, limits=limits, how=how
         )
