@@ -1,6 +1,5 @@
 """A kind of defect that only people know is learnt from what they mark, and then told of coils nobody looked at."""
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,17 +20,14 @@ from models.ensemble import Ensemble
 from models.kind_places import Kinds, KnownPlaces
 from models.kinds import shipped_kinds, shipped_places
 from processors.decode import decode_message
-from scheduler.once import run_once
-from scheduler.registry import registered_jobs
 from schemas.coils import CoilKey, Float32Array
 from schemas.layout import MATRIX_SHAPE
-from schemas.settings import Settings
 from store.connection import Connection
 from store.feedback import record_feedback
 from store.kinds import MarkedKind, last_kind_model, store_kind_model
 from tests.explain.drips import Drip, drips
 from tests.explain.linear import linear_ensemble
-from tests.explain.stored import decide
+from tests.explain.stored import decide, run_job
 from tests.rest.conftest import SETTINGS
 from tests.scheduler.given import NOON
 
@@ -60,23 +56,6 @@ def marked(connection: Connection, thick_is_nok: Ensemble) -> list[Drip]:
     return found
 
 
-def learn(database: str) -> str:
-    """Run the job `kinds` as a scheduler does, and say what it said."""
-    settings = Settings()
-    fire = run_once(
-        database,
-        "kinds",
-        settings=settings,
-        jobs=registered_jobs(settings),
-        clock=lambda: NOON,
-        who="test",
-        why=None,
-        stop=threading.Event(),
-    )
-    assert fire.state == "committed", fire
-    return fire.said or ""
-
-
 def told(client: httpx.Client, key: CoilKey) -> str:
     """The kind that the explanation says first of the region that contributes most."""
     said = client.get(f"{coil_path(key)}/explanation").json()
@@ -96,7 +75,7 @@ def test_a_kind_that_people_mark_is_told_of_the_next_coils(
     # People write it as they like.
     written = ("zinc drip", "Zinc-drip", "zinc_drip")
     record_feedback(connection, [drip.word(written[nth % 3]) for nth, drip in enumerate(marked)])
-    assert "zinc drip is told" in learn(database)
+    assert "zinc drip is told" in run_job(database, "kinds")
     found = [told(client, drip.key) for drip in unseen]
     assert found.count("zinc_drip") >= 8, found
     stored = last_kind_model(connection, shipped_kinds().manifest.base, taken=True)
@@ -107,17 +86,17 @@ def test_a_kind_that_people_mark_is_told_of_the_next_coils(
 
 
 def test_what_was_learnt_already_is_not_learnt_again(connection: Connection, database: str, marked: list[Drip]) -> None:
-    assert learn(database) == "nobody has marked the kind and place of a defect yet"
+    assert run_job(database, "kinds") == "nobody has marked the kind and place of a defect yet"
     record_feedback(connection, [drip.word("zinc_drip") for drip in marked])
-    learn(database)
-    assert learn(database).startswith("nothing was marked since")
+    run_job(database, "kinds")
+    assert run_job(database, "kinds").startswith("nothing was marked since")
 
 
 def test_a_kind_that_few_marked_is_not_told_and_says_how_many_are_needed(
     connection: Connection, database: str, marked: list[Drip]
 ) -> None:
     record_feedback(connection, [drip.word("zinc_drip") for drip in marked[:6]])
-    assert "10 and 4 are needed" in learn(database)
+    assert "10 and 4 are needed" in run_job(database, "kinds")
     stored = last_kind_model(connection, shipped_kinds().manifest.base, taken=True)
     assert stored is not None
     assert stored.manifest.kinds == shipped_kinds().manifest.kinds
@@ -131,7 +110,7 @@ def test_disputed_words_and_contradicting_kinds_teach_nothing(
     disputing = [replace(drip.word("zinc_drip", operator="ben"), label="OK") for drip in marked[:half]]
     other_kind = [drip.word("dross", operator="ben") for drip in marked[half:]]
     record_feedback(connection, [*words, *disputing, *other_kind])
-    assert learn(database) == "nobody has marked the kind and place of a defect yet"
+    assert run_job(database, "kinds") == "nobody has marked the kind and place of a defect yet"
 
 
 def test_a_stretch_past_the_end_of_the_strip_teaches_nothing() -> None:
@@ -228,7 +207,7 @@ def test_a_damaged_model_is_refused_once_the_one_before_goes_on_and_the_next_tha
     ]
     connection.execute("update coilflow.kind_models set manifest = manifest - 'new'")
     record_feedback(connection, [drip.word("zinc_drip") for drip in marked])
-    assert "zinc drip is told" in learn(database)
+    assert "zinc drip is told" in run_job(database, "kinds")
     assert client.get(explanation).json()["kinds_version"] != shipped.manifest.version
 
 
@@ -238,14 +217,14 @@ def test_a_voice_that_marks_ok_or_no_place_teaches_nothing(
     placeless = [replace(drip.word("zinc_drip"), from_m=None, to_m=None) for drip in marked[:20]]
     fine = [replace(drip.word("zinc_drip"), label="OK") for drip in marked[20:]]
     record_feedback(connection, [*placeless, *fine])
-    assert learn(database) == "nobody has marked the kind and place of a defect yet"
+    assert run_job(database, "kinds") == "nobody has marked the kind and place of a defect yet"
 
 
 def test_the_form_offers_the_kinds_that_are_told(
     client: httpx.Client, connection: Connection, database: str, marked: list[Drip]
 ) -> None:
     record_feedback(connection, [drip.word("zinc_drip") for drip in marked])
-    learn(database)
+    run_job(database, "kinds")
     answer = client.get(coil_url(*marked[0].key))
     assert '<option value="zinc_drip">' in answer.text
     assert '<option value="none">' not in answer.text

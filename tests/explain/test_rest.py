@@ -12,8 +12,7 @@ from models.kinds import shipped_kinds
 from schemas.access import Scope
 from schemas.coils import CoilKey
 from store.connection import Connection
-from tests.explain.stored import decide, line
-from tests.explain.test_similar import embed_all
+from tests.explain.stored import decide, line, run_job
 from tests.flows.given import Given, coil, events_of
 from tests.rest.given import client_with
 from tests.rest.test_events import STRUCTURED, post
@@ -105,7 +104,7 @@ def test_similar_coils_come_nearest_first_and_no_more_than_asked_for(
     client: httpx.Client, connection: Connection, database: str
 ) -> None:
     keys = decide(connection, line(12))
-    embed_all(database)
+    run_job(database, "embed")
     found = client.get(f"{coil_path(keys[3])}/similar", params={"limit": 3}).json()
     assert (found["state"], found["compared"], len(found["items"])) == ("ready", 12, 3)
     assert client.get(f"{coil_path(keys[3])}/similar", params={"limit": 1000}).status_code == 422

@@ -1,6 +1,5 @@
 """Similar coils: the same defect at the same place first, of the same plant and scale, with what became of them."""
 
-import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,38 +9,18 @@ import pytest
 from flows.recent_shapes import RecentShapes
 from flows.similar import new_embeddings, similar_coils
 from models.similar import MADE_BY, WIDTH, cosine, embed
-from scheduler.once import run_once
-from scheduler.registry import registered_jobs
 from schemas.coils import CoilKey, Float32Array
 from schemas.explanations import SimilarCoils
 from schemas.layout import MATRIX_SHAPE
-from schemas.settings import Settings
 from store import embeddings
 from store.connection import Connection
 from store.embeddings import latest_embeddings
 from store.feedback import Feedback, record_feedback
 from store.verdicts import record_verdicts
-from tests.explain.stored import decide, grey, line
+from tests.explain.stored import decide, grey, line, run_job
 from tests.models.coils import LIMITS
 from tests.scheduler.given import NOON, rows
 from tests.store.given import decided
-
-
-def embed_all(database: str) -> str:
-    """Run the job `embed` as a scheduler does, and say what it said."""
-    settings = Settings()
-    fire = run_once(
-        database,
-        "embed",
-        settings=settings,
-        jobs=registered_jobs(settings),
-        clock=lambda: NOON,
-        who="test",
-        why=None,
-        stop=threading.Event(),
-    )
-    assert fire.state == "committed", fire
-    return fire.said or ""
 
 
 def similar_to(connection: Connection, key: CoilKey, *, limit: int = 5) -> SimilarCoils:
@@ -81,7 +60,7 @@ def test_how_deep_is_no_matter_and_undisturbed_coils_are_alike_among_themselves_
 
 def test_a_coil_finds_its_likes_with_what_became_of_them(database: str, connection: Connection) -> None:
     keys = decide(connection, line(60))
-    assert embed_all(database) == "60 coils embedded"
+    assert run_job(database, "embed") == "60 coils embedded"
     found = similar_to(connection, keys[11])
     assert (found.state, found.compared, found.scale, len(found.items)) == ("ready", 60, "limits", 5)
     assert keys[11].coil_id not in {one.coil_id for one in found.items}, "not itself"
@@ -97,16 +76,16 @@ def test_a_coil_finds_its_likes_with_what_became_of_them(database: str, connecti
 
 def test_what_is_embedded_is_embedded_once_and_later_coils_are_added(database: str, connection: Connection) -> None:
     decide(connection, line(10))
-    assert embed_all(database) == "10 coils embedded"
-    assert embed_all(database) == "0 coils embedded"
+    assert run_job(database, "embed") == "10 coils embedded"
+    assert run_job(database, "embed") == "0 coils embedded"
     decide(connection, line(5, seed=8))
     assert new_embeddings(connection, coils=3)[0].scale == "limits"
-    assert embed_all(database) == "5 coils embedded"
+    assert run_job(database, "embed") == "5 coils embedded"
 
 
 def test_a_coil_of_this_minute_is_answered_before_it_is_embedded(database: str, connection: Connection) -> None:
     decide(connection, line(10))
-    embed_all(database)
+    run_job(database, "embed")
     [late] = decide(connection, line(1, seed=9))
     assert len(similar_to(connection, late).items) == 5
 
@@ -123,7 +102,7 @@ def test_plants_and_scales_are_not_compared(database: str, connection: Connectio
     here = decide(connection, line(4))
     decide(connection, line(4, plant="wien", seed=8))
     grey_keys = decide(connection, grey(["1", "2", "3"], tmp_path))
-    embed_all(database)
+    run_job(database, "embed")
     assert similar_to(connection, here[0]).compared == 4
     found = similar_to(connection, grey_keys[0])
     assert (found.scale, found.compared, {one.coil_id for one in found.items}) == ("self", 3, {"2", "3"})
@@ -131,7 +110,7 @@ def test_plants_and_scales_are_not_compared(database: str, connection: Connectio
 
 def test_a_superseded_revision_is_no_similar_coil(database: str, connection: Connection) -> None:
     keys = decide(connection, line(4))
-    embed_all(database)
+    run_job(database, "embed")
     again = decided(keys[1].coil_id, revision="r2")
     record_verdicts(connection, [again], decided_at=NOON + timedelta(days=1), destinations=[])
     assert keys[1].coil_id not in {one.coil_id for one in similar_to(connection, keys[0]).items}
@@ -140,8 +119,8 @@ def test_a_superseded_revision_is_no_similar_coil(database: str, connection: Con
 def test_damaged_readings_stop_no_other_coil(database: str, connection: Connection) -> None:
     record_verdicts(connection, [decided("damaged")], decided_at=NOON, destinations=[])
     keys = decide(connection, line(3))
-    assert embed_all(database) == "4 coils embedded"
-    assert embed_all(database) == "0 coils embedded"
+    assert run_job(database, "embed") == "4 coils embedded"
+    assert run_job(database, "embed") == "0 coils embedded"
     assert similar_to(connection, keys[0]).compared == 3
 
 
@@ -149,13 +128,13 @@ def test_another_version_is_made_anew_and_the_old_one_goes(
     database: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = decide(connection, line(4))
-    embed_all(database)
+    run_job(database, "embed")
     connection.execute("update coilflow.embeddings set made_by = 'shape-0'")
     assert similar_to(connection, keys[0]).state == "empty", "embeddings of two versions are not compared"
-    assert embed_all(database) == "4 coils embedded, 4 old embeddings deleted"
+    assert run_job(database, "embed") == "4 coils embedded, 4 old embeddings deleted"
     assert rows(connection, "select distinct made_by from coilflow.embeddings") == [{"made_by": MADE_BY}]
     monkeypatch.setattr(embeddings, "KEPT", 3)
-    assert embed_all(database) == "0 coils embedded, 1 old embeddings deleted"
+    assert run_job(database, "embed") == "0 coils embedded, 1 old embeddings deleted"
     kept = latest_embeddings(connection, MADE_BY, plant="linz", scale="limits", width=WIDTH, coils=2)
     assert kept.embeddings.shape == (2, WIDTH)
     newest = rows(connection, "select verdict_id from coilflow.embeddings order by 1 desc limit 2")
@@ -167,10 +146,10 @@ def test_a_process_reads_them_once_a_minute_and_none_not_at_all(database: str, c
     recent = RecentShapes(clock=lambda: now)
     decide(connection, line(3))
     assert len(recent.of(connection, "linz", "limits").verdict_ids) == 0
-    embed_all(database)
+    run_job(database, "embed")
     assert len(recent.of(connection, "linz", "limits").verdict_ids) == 3, "nothing is not kept"
     decide(connection, line(2, seed=8))
-    embed_all(database)
+    run_job(database, "embed")
     now = 59.0
     assert len(recent.of(connection, "linz", "limits").verdict_ids) == 3
     assert len(recent.of(connection, "wien", "limits").verdict_ids) == 0
@@ -181,8 +160,8 @@ def test_a_process_reads_them_once_a_minute_and_none_not_at_all(database: str, c
 def test_one_that_commits_late_is_found(database: str, connection: Connection) -> None:
     """Numbers are given out before the commit: a verdict may turn up below those that are embedded."""
     decide(connection, line(6))
-    embed_all(database)
+    run_job(database, "embed")
     connection.execute(
         "delete from coilflow.embeddings where verdict_id = (select min(verdict_id) + 2 from coilflow.embeddings)"
     )
-    assert embed_all(database) == "1 coils embedded"
+    assert run_job(database, "embed") == "1 coils embedded"

@@ -51,7 +51,8 @@ def run_line(
 ) -> tuple[CoilKey, ...]:
     """Let a simulated line run up to now, judged by an ensemble; the coils, the oldest first."""
     now = datetime.now(UTC)
-    line = replace(LINE, restlessness=2.0, started_at=now - timedelta(days=1), gauge=replace(LINE.gauge, damaged_share=0.0))
+    sound = replace(LINE.gauge, damaged_share=0.0)
+    line = replace(LINE, restlessness=2.0, started_at=now - timedelta(days=1), gauge=sound)
     keys: list[CoilKey] = []
     with connect(dsn) as connection, tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "events.jsonl"
