@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.sources.grey import read_grey
+from bench.real_coils.coils import read_real
 from models.scales import to_self_scale
 from plant.line import simulate
 from plant.settings import LineSettings
@@ -48,10 +48,8 @@ class Simulated:
 
 def real_coils(file: Path) -> Coils:
     """The labelled coils of a grey-level file."""
-    blocks = list(read_grey(file, plant="real"))
-    matrix = np.concatenate([tensor_values(block.batch) for block in blocks])
-    labels = [label for block in blocks for label in block.batch.column("label").to_pylist()]
-    return Coils(matrix=to_self_scale(matrix), is_nok=np.array([label == "NOK" for label in labels]))
+    real = read_real(file)
+    return Coils(matrix=real.matrix, is_nok=real.is_nok)
 
 
 def simulated_coils(line: LineSettings, *, coils: int, seed: int) -> Simulated:

@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from flows.population import Population
 from flows.references import typical_reference
-from flows.sources.grey import read_grey
+from flows.sources.grey import labelled_grey
 from flows.split import split
 from flows.train import population_of, train_on
 from models.bundle import MANIFEST, VERSION_DIGITS, load_bundle, read_file, sha256
@@ -29,7 +29,6 @@ from models.spec import TrainSpec, read_spec
 from models.thresholds import chosen_threshold
 from schemas.bundles import EnsembleManifest
 from schemas.coils import Limits
-from schemas.errors import SourceError
 from schemas.matrices import Scale
 
 SPECS = Path(__file__).parent.parent / "models" / "specs"
@@ -56,7 +55,7 @@ def build_ensemble(
     Raises:
         SourceError: a grey coil cannot be read, or has no label.
     """
-    grey = None if real is None else _labelled_grey(real)
+    grey = None if real is None else labelled_grey(real)
     first = population_of(specs[0], None)
     if first.limits is None:
         raise ValueError(f"the first specification, {specs[0].name}, must name coils that limits can be measured on")
@@ -119,17 +118,6 @@ def _threshold(ensemble: Ensemble, population: Population, chosen: np.ndarray, s
         batch = batch.set_column(column, batch.schema.field(column), pa.array(["self"] * len(chosen)))
     scores = ensemble.score(batch)
     return chosen_threshold(spec.threshold, scores.p_nok, population.is_nok[chosen], profiles={})
-
-
-def _labelled_grey(real: Path) -> list[pa.RecordBatch]:
-    blocks = list(read_grey(real, plant="real"))
-    unfit = sum(len(block.rejects) + block.batch.column("label").null_count for block in blocks)
-    if unfit or not any(block.batch.num_rows for block in blocks):
-        raise SourceError(
-            f"{real.name}: {unfit} coils cannot be read or have no label, and a threshold is set by labelled ones",
-            remedy="label all of them OK or NOK, and leave out what `coilflow assess` rejects",
-        )
-    return [block.batch for block in blocks]
 
 
 def _grey_threshold(ensemble: Ensemble, grey: Sequence[pa.RecordBatch], spec: TrainSpec) -> float:

@@ -60,7 +60,7 @@ def normalize(coils: CoilBatch, limits: Limits) -> Normalized:
     saliency = np.clip(raw, -1.0, 1.0)
     spread = _spread(coils.std_g_m2, beside, limits)
     matrix, matrix_spread = stretch(saliency, spread, coils.face_start)
-    outside = _per_coil(raw != saliency, coils)
+    outside = _per_face(raw != saliency, coils).reshape(-1, 2).sum(axis=1)
     calibrating = _per_face(runs, coils)
     measured = (count * SENSORS_PER_FACE - calibrating).reshape(-1, 2).sum(axis=1)
     expected = coils.expected_rows.reshape(-1, 2).sum(axis=1) * SENSORS_PER_FACE
@@ -193,10 +193,3 @@ def _per_face(cells: BoolArray, coils: CoilBatch) -> IntArray:
     rows = np.flatnonzero(cells) // SENSORS_PER_FACE
     face = np.searchsorted(coils.face_start, rows, side="right") - 1
     return np.bincount(face, minlength=2 * len(coils))
-
-
-def _per_coil(cells: BoolArray, coils: CoilBatch) -> IntArray:
-    """Cells of each coil that are marked, of which there are few."""
-    rows = np.flatnonzero(cells) // SENSORS_PER_FACE
-    coil = np.searchsorted(coils.face_start[::2], rows, side="right") - 1
-    return np.bincount(coil, minlength=len(coils))

@@ -7,14 +7,13 @@ import numpy as np
 from scipy.stats import norm
 
 from flows.population import simulated
-from flows.sources.grey import read_grey
+from flows.sources.grey import labelled_grey
 from models.data_spec import SimulatedData
 from models.scales import to_self_scale
 from plant.expert import strictness
 from plant.line import simulate
 from plant.settings import CUSTOMERS, TRAINING
 from schemas.coils import BoolArray, Float32Array, FloatArray, Limits
-from schemas.errors import SourceError
 from schemas.matrices import tensor_values
 
 _LIMITS = Limits(low=-400.0, high=400.0)
@@ -62,13 +61,8 @@ class SimulatedCoils:
 
 def read_real(path: Path) -> RealCoils:
     """Read labelled grey-level coils; raises SourceError where one cannot be read or has no label."""
-    blocks = list(read_grey(path, plant="real"))
-    if any(block.rejects for block in blocks):
-        raise SourceError(f"{path.name} holds coils that cannot be read", remedy="ask `coilflow assess` which")
-    batches = [block.batch for block in blocks]
+    batches = labelled_grey(path)
     labels = [label for batch in batches for label in batch.column("label").to_pylist()]
-    if None in labels:
-        raise SourceError(f"{path.name} holds coils without a label", remedy="label them")
     return RealCoils(
         matrix=np.concatenate([to_self_scale(tensor_values(batch)) for batch in batches]),
         ids=tuple(coil for batch in batches for coil in batch.column("coil_id").to_pylist()),

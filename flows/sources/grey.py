@@ -50,6 +50,22 @@ def read_grey(path: Path, *, plant: str) -> Iterator[MatrixBlock]:
             row = start + file.metadata.row_group(group).num_rows
 
 
+def labelled_grey(path: Path) -> list[pa.RecordBatch]:
+    """Grey-level coils of a plant that all have a label, to judge models by, as `read_grey` gives them.
+
+    Raises:
+        SourceError: a coil cannot be read or has no label, or there is none.
+    """
+    blocks = list(read_grey(path, plant="real"))
+    unfit = sum(len(block.rejects) + block.batch.column("label").null_count for block in blocks)
+    if unfit or not any(block.batch.num_rows for block in blocks):
+        raise SourceError(
+            f"{path.name}: {unfit} coils cannot be read or have no label, and models are judged by labelled ones",
+            remedy="label all of them OK or NOK, and leave out what `coilflow assess` rejects",
+        )
+    return [block.batch for block in blocks]
+
+
 def _present(file: pq.ParquetFile) -> list[str]:
     return [name for name in ("coil_id", "grey", "label") if name in file.schema_arrow.names]
 
