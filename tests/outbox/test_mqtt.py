@@ -47,21 +47,26 @@ def listening(settings: Settings) -> Iterator[list[tuple[str, bytes]]]:
     got: list[tuple[str, bytes]] = []
     ready, stop = threading.Event(), threading.Event()
 
-    async def listen() -> None:
-        while not stop.is_set():
+    async def hear() -> None:
+        while True:
             try:
                 async with mqtt_client(settings.mqtt, identifier="plant", clean_session=False) as client:
                     await client.subscribe("#", qos=2)
                     ready.set()
-                    while not stop.is_set():
-                        try:
-                            message = await asyncio.wait_for(anext(client.messages), 0.05)
-                        except TimeoutError:
-                            continue
+                    async for message in client.messages:
                         assert isinstance(message.payload, bytes)
                         got.append((str(message.topic), message.payload))
             except aiomqtt.MqttError:
                 await asyncio.sleep(0.05)
+
+    async def listen() -> None:
+        # Cancelled once, at the end: a wait for a message that is given up may take the message with it.
+        hearing, stopping = asyncio.create_task(hear()), asyncio.create_task(asyncio.to_thread(stop.wait))
+        await asyncio.wait({hearing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if hearing.done():
+            hearing.result()
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
 
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(asyncio.run, listen())
