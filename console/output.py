@@ -16,8 +16,8 @@ from models.evaluation import METRICS
 from schemas.rejects import Reject
 from schemas.verdicts import Label
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 SHOWN_REJECTS = 20
 _STYLE = {Label.OK: "green", Label.NOK: "bold red", Label.UNDECIDED: "yellow"}

@@ -1,6 +1,7 @@
 """Places that people marked and named, as a kind model learns them."""
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -75,7 +76,9 @@ def digest_of(marked: Sequence[MarkedKind]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def marked_places(connection: Connection, marked: Sequence[MarkedKind], otherwise: Limits) -> MarkedPlaces:
+def marked_places(
+    connection: Connection, marked: Sequence[MarkedKind], otherwise: Limits, *, stop: threading.Event
+) -> MarkedPlaces:
     """Look at what people marked, coil by coil; coils that cannot be read again are left out.
 
     Of each place that is learnt from copies are made: on both scales, along the strip and against it, as marked and as
@@ -85,12 +88,15 @@ def marked_places(connection: Connection, marked: Sequence[MarkedKind], otherwis
         connection: on a database of this version.
         marked: that is agreed.
         otherwise: limits where the ensemble that judged was never registered.
+        stop: ends the look; what was looked at until then is returned.
 
     Raises:
         StoreError: the database refused.
     """
     parts = {True: _Gathered(), False: _Gathered()}
     for one in marked:
+        if stop.is_set():
+            break
         coil = coil_matrix(connection, one.key, revision=one.revision, otherwise=otherwise)
         if not isinstance(coil, CoilMatrix):
             continue

@@ -43,7 +43,9 @@ def refit(base: KindManifest, places: KnownPlaces, marked: MarkedPlaces, before:
 
     A kind that people name becomes one that is told where at least ten coils teach it and four others judge it, and
     where it is found more often than not for sure. The model is taken where macro F1 over the kinds that the one before
-    knows cannot have fallen by more than 0.03, on simulated and marked places that neither learnt from.
+    knows too cannot have fallen by more than 0.03, on simulated and marked places that neither learnt from.
+
+    A kind that people named once and that too few coils teach by now is no longer told.
 
     Args:
         base: manifest of the bundle that the simulated places come with.
@@ -66,7 +68,9 @@ def refit(base: KindManifest, places: KnownPlaces, marked: MarkedPlaces, before:
         new = [kind for kind in new if kind not in missed]
         fitted = _fit(base, joined, marked, new)
     why += [f"{kind_in_words(kind)} is told, by {marked.learnt.coils[kind]} coils" for kind in new]
-    judges = joined.holdout & np.isin(joined.kind, list(before.manifest.kinds))
+    both = [kind for kind in before.manifest.kinds if kind in fitted.opened.manifest.kinds]
+    why += [f"{kind_in_words(kind)} is no longer told" for kind in before.manifest.kinds if kind not in both]
+    judges = joined.holdout & np.isin(joined.kind, both)
     features, true = joined.features[judges], joined.kind[judges]
     change = macro_difference(true, _told(before, features), _told(fitted.opened, features))
     taken = change.low >= -_MARGIN

@@ -36,7 +36,9 @@ def name_kinds(context: JobContext) -> str:
         from flows.refit_kinds import refit  # noqa: PLC0415 - needs what coilflow[retrain] brings
 
         limits = parse_ensemble(read_file(SHIPPED / ENSEMBLE), SHIPPED).limits
-        known = marked_places(connection, marked, limits)
+        known = marked_places(connection, marked, limits, stop=context.stop)
+        if context.stop.is_set():
+            return "given up; nothing was learnt"
         found = refit(base, places, known, CurrentKinds().of(connection))
         with fenced(connection, context.attempt_id):
             store_kind_model(

@@ -1,6 +1,8 @@
 """YOLOv8-cls of Ultralytics; their network only, never their trainer or their predictor."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from typing import Any
 
@@ -65,7 +67,9 @@ def prepare_ultralytics() -> None:
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")
     if "YOLO_CONFIG_DIR" not in os.environ:
-        os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="coilflow-ultralytics-")
+        folder = tempfile.mkdtemp(prefix="coilflow-ultralytics-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["YOLO_CONFIG_DIR"] = folder
 
 
 def _classification_model(size: str) -> Any:  # noqa: ANN401 - Ultralytics is not typed

@@ -34,16 +34,34 @@ def test_a_bad_coil_is_one_sentence_and_the_others_get_a_verdict(
 
 def test_a_bad_matrix_is_one_sentence_and_the_others_get_a_verdict(coilflow: Coilflow, place: Path) -> None:
     assert coilflow("normalize", write_events(three(), place / "line.jsonl"), "--out", place / "whole.arrow").code == 0
-    with pa.memory_map(str(place / "whole.arrow")) as handle:
-        (whole,) = pa.ipc.open_file(handle).read_all().combine_chunks().to_batches()
-    values = tensor_values(whole).copy()
-    values[1, 7, 7] = np.nan
-    at = MATRIX_BATCH.get_field_index("matrix")
-    with pa.OSFile(str(place / "bad.arrow"), "wb") as sink, pa.ipc.new_file(sink, MATRIX_BATCH) as writer:
-        writer.write_batch(whole.set_column(at, MATRIX_BATCH.field(at), tensor_column(values)))
+    write_changed(place / "whole.arrow", place / "bad.arrow", "matrix", _with_nan)
     ran = coilflow("assess", place / "bad.arrow", "--json")
     assert (ran.code, ran.labels) == (0, {"1": "OK", "3": "OK"})
     assert "bad.arrow: coil 2: the matrix holds a value that is no number in [-1, 1]; normalise" in ran.err
+
+
+def test_reasons_of_a_file_are_printed_as_they_are_written(coilflow: Coilflow, place: Path) -> None:
+    assert coilflow("normalize", write_events(three(), place / "line.jsonl"), "--out", place / "whole.arrow").code == 0
+    said = pa.array([["odd: [/red] of the gauge"]] * 3, MATRIX_BATCH.field("reasons").type)
+    write_changed(place / "whole.arrow", place / "odd.arrow", "reasons", lambda _: said)
+    ran = coilflow("assess", place / "odd.arrow")
+    assert ran.code == 0
+    assert "odd: [/red] of the gauge" in ran.out
+
+
+def _with_nan(whole: pa.RecordBatch) -> pa.Array:
+    values = tensor_values(whole).copy()
+    values[1, 7, 7] = np.nan
+    return tensor_column(values)
+
+
+def write_changed(source: Path, out: Path, name: str, change: Callable[[pa.RecordBatch], pa.Array]) -> None:
+    """Write what a file holds with one column changed."""
+    with pa.memory_map(str(source)) as handle:
+        (whole,) = pa.ipc.open_file(handle).read_all().combine_chunks().to_batches()
+    at = MATRIX_BATCH.get_field_index(name)
+    with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, MATRIX_BATCH) as writer:
+        writer.write_batch(whole.set_column(at, MATRIX_BATCH.field(at), change(whole)))
 
 
 def test_bad_grey_levels_are_one_sentence_and_the_others_get_a_verdict(coilflow: Coilflow, place: Path) -> None:

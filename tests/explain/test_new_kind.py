@@ -1,5 +1,6 @@
 """A kind of defect that only people know is learnt from what they mark, and then told of coils nobody looked at."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,10 +19,13 @@ from flows.refit_kinds import refit
 from flows.served import always
 from models.ensemble import Ensemble
 from models.kind_places import Kinds, KnownPlaces
-from models.kinds import shipped_kinds, shipped_places
+from models.kinds import kind_model, shipped_kinds, shipped_places
 from processors.decode import decode_message
+from scheduler.jobs import JobContext
+from scheduler.naming import name_kinds
 from schemas.coils import CoilKey, Float32Array
 from schemas.layout import MATRIX_SHAPE
+from schemas.settings import Settings
 from store.connection import Connection
 from store.feedback import record_feedback
 from store.kinds import MarkedKind, last_kind_model, store_kind_model
@@ -175,6 +179,40 @@ def test_a_kind_that_is_hardly_ever_found_is_not_told() -> None:
     found = refit(base, places, marked, shipped_kinds())
     assert found.manifest.kinds == base.kinds
     assert "whim is found too seldom to be told" in found.why
+
+
+def test_a_kind_that_too_few_coils_teach_by_now_is_let_go_and_holds_no_later_model_back() -> None:
+    base, places = shipped_places()
+    some = np.random.default_rng(0).choice(np.flatnonzero(~places.holdout), 60, replace=False)
+    features, kind = places.features[some] + 10 * places.features.std(axis=0), np.array(["blot"] * 60)
+    marked = MarkedPlaces(learnt=part(features[:40], kind[:40]), judged=part(features[40:], kind[40:]), digest="0" * 64)
+    known = refit(base, places, marked, shipped_kinds())
+    assert known.taken
+    assert known.manifest.kinds == (*base.kinds, "blot")
+    fewer = MarkedPlaces(learnt=part(features[:4], kind[:4]), judged=part(features[40:], kind[40:]), digest="1" * 64)
+    later = refit(base, places, fewer, kind_model(known.manifest, known.model, place="the one before"))
+    assert later.taken, later.why
+    assert later.manifest.kinds == base.kinds
+    assert "blot was marked on 4 coils" in later.why
+    assert "blot is no longer told" in later.why
+
+
+def test_a_run_that_is_given_up_learns_nothing(connection: Connection, database: str, marked: list[Drip]) -> None:
+    record_feedback(connection, [drip.word("zinc_drip") for drip in marked])
+    given_up = JobContext(
+        settings=Settings(),
+        dsn=database,
+        job="kinds",
+        fire_at=NOON,
+        attempt=1,
+        attempt_id=1,
+        epoch=1,
+        now=NOON,
+        stop=threading.Event(),
+    )
+    given_up.stop.set()
+    assert name_kinds(given_up) == "given up; nothing was learnt"
+    assert last_kind_model(connection, shipped_kinds().manifest.base, taken=False) is None
 
 
 def test_what_was_not_taken_is_not_asked(client: httpx.Client, connection: Connection, marked: list[Drip]) -> None:
