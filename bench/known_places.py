@@ -10,11 +10,11 @@ from models.ensemble import Ensemble
 from models.explain import GROUP_SENSORS, WINDOW_ROWS, Explanation
 from models.scales import to_self_scale
 from plant.defects import Defect
-from plant.line import CoilTruth, simulate
+from plant.line import CoilTruth, SimulatedBlock, simulate
 from plant.settings import LineSettings
 from processors.assemble import assemble
 from processors.normalize import normalize
-from schemas.coils import BoolArray, FloatArray, Truth
+from schemas.coils import BoolArray, FloatArray
 from schemas.layout import FACES, MATRIX_ROWS
 from schemas.matrices import Scale, keys_of, matrix_batch, tensor_values
 
@@ -30,6 +30,7 @@ class KnownCoil:
     defects: tuple[Defect, ...]
     pointed: BoolArray  # [2, 24, 3] cells of an explanation that lie on a defect
     by_defect: bool  # without its defects the expert would have called it OK
+    decides: bool  # and so would the ensemble
 
 
 def known_coils(
@@ -44,12 +45,12 @@ def known_coils(
         seed: of the line.
         scale: `self` takes away what only the readings tell.
     """
-    faultless = _labels(replace(line, defect_share=0.0), coils=coils, seed=seed)
-    for block in simulate(coils, seed=seed, line=line):
-        batch = normalize(assemble(block.rows, block.headers).coils, ensemble.limits).batch
-        if scale == "self":
-            batch = as_grey(batch)
-        scores = ensemble.score(batch)
+    without = simulate(coils, seed=seed, line=replace(line, defect_share=0.0))
+    for block, faultless in zip(simulate(coils, seed=seed, line=line), without, strict=True):
+        batch, plain = (_batch(some, ensemble, scale) for some in (block, faultless))
+        scores, plain_scores = ensemble.score(batch), ensemble.score(plain)
+        plainly_ok = {key for row, key in enumerate(keys_of(plain)) if plain_scores.p_nok[row] < plain_scores.threshold}
+        expert_of = {header.key: header.label for header in faultless.headers}
         truth_of = {header.key: truth for header, truth in zip(block.headers, block.truth, strict=True)}
         length_of = {header.key: header.order.length_m for header in block.headers}
         for row, key in enumerate(keys_of(batch)):
@@ -62,7 +63,8 @@ def known_coils(
                 batch=batch.slice(row, 1),
                 defects=truth.defects,
                 pointed=_pointed(truth, length_m),
-                by_defect=faultless[key.coil_id] == "OK",
+                by_defect=expert_of[key] == "OK",
+                decides=expert_of[key] == "OK" and key in plainly_ok,
             )
 
 
@@ -103,9 +105,9 @@ def _pointed(truth: CoilTruth, length_m: float) -> BoolArray:
     return pointed
 
 
-def _labels(line: LineSettings, *, coils: int, seed: int) -> dict[str, Truth | None]:
-    blocks = simulate(coils, seed=seed, line=line)
-    return {header.key.coil_id: header.label for block in blocks for header in block.headers}
+def _batch(block: SimulatedBlock, ensemble: Ensemble, scale: Scale) -> pa.RecordBatch:
+    batch = normalize(assemble(block.rows, block.headers).coils, ensemble.limits).batch
+    return as_grey(batch) if scale == "self" else batch
 
 
 def as_grey(batch: pa.RecordBatch) -> pa.RecordBatch:
