@@ -3,7 +3,7 @@
 import numpy as np
 
 from schemas.coils import BoolArray, FloatArray, IntArray
-from schemas.layout import FACES, SENSORS_PER_FACE
+from schemas.layout import SENSORS_PER_FACE
 
 _ACROSS = np.linspace(-1, 1, SENSORS_PER_FACE)
 SQUARE = np.stack([np.ones_like(_ACROSS), _ACROSS, _ACROSS**2], axis=1)  # what wedge and bow of strip are made of
@@ -11,7 +11,7 @@ _MIN_ROWS = 10  # a shorter stretch is no stuck sensor
 _SURPRISE = 15.0  # -log probability; on 3,000 simulated coils it found 157 of 172 stuck gauges, and named 11 falsely
 
 
-def stuck_sensors(mean_g_m2: FloatArray, face_start: IntArray) -> dict[int, list[str]]:
+def stuck_sensors(mean_g_m2: FloatArray, face_start: IntArray) -> BoolArray:
     """Sensors that repeat one value over a stretch in which the rest of their face moves.
 
     Readings are rounded, so a quiet coil repeats values too: a stretch of m rows is surprising where the other sensors
@@ -22,11 +22,12 @@ def stuck_sensors(mean_g_m2: FloatArray, face_start: IntArray) -> dict[int, list
         face_start: [2B + 1] offsets of the faces, top and bottom of each coil in turn; at least two rows a face.
 
     Returns:
-        Index of the coil -> names such as "top sensor 3" (counted from 1).
+        bool [2B, 9].
     """
     first, count = face_start[:-1], np.diff(face_start)
+    stuck = np.zeros((len(count), SENSORS_PER_FACE), dtype=bool)
     if not len(count):
-        return {}
+        return stuck
     changed = np.ones(mean_g_m2.shape, dtype=bool)
     changed[1:] = mean_g_m2[1:] != mean_g_m2[:-1]
     changed[first] = True
@@ -35,11 +36,9 @@ def stuck_sensors(mean_g_m2: FloatArray, face_start: IntArray) -> dict[int, list
     offset = np.arange(SENSORS_PER_FACE)[:, None] * len(changed)
     own = np.add.reduceat(by_sensor, (offset + first).reshape(-1), dtype=np.int64).reshape(SENSORS_PER_FACE, -1) - 1
     rate = (own.sum(axis=0) - own)[sensor, face] / (count[face] - 1)
-    stuck: dict[int, list[str]] = {}
     for i in np.flatnonzero(_surprise(rows, rate) > _SURPRISE).tolist():
         inside = changed[start[i] + 1 : start[i] + rows[i]]
-        if _surprise(rows[i], _others(inside, sensor[i])) > _SURPRISE:
-            stuck.setdefault(int(face[i]) // 2, []).append(f"{FACES[face[i] % 2]} sensor {sensor[i] + 1}")
+        stuck[face[i], sensor[i]] = _surprise(rows[i], _others(inside, sensor[i])) > _SURPRISE
     return stuck
 
 

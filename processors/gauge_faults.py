@@ -49,7 +49,7 @@ def sensor_faults(mean_g_m2: FloatArray, zn_min_g_m2: FloatArray, face_start: In
     if len(face_start) < 2:
         return {}
     dead = _dead(mean_g_m2, face_start)
-    stuck = _marked(stuck_sensors(mean_g_m2, face_start), dead.shape) & ~dead
+    stuck = stuck_sensors(mean_g_m2, face_start) & ~dead
     calibrates = np.flatnonzero(calibration_runs(mean_g_m2, zn_min_g_m2, face_start))
     told = mean_g_m2
     if len(calibrates):
@@ -65,15 +65,6 @@ def sensor_faults(mean_g_m2: FloatArray, zn_min_g_m2: FloatArray, face_start: In
     for (coil, reason), sensors in names.items():
         found.setdefault(coil, []).append(reason.of(", ".join(sensors)))
     return found
-
-
-def _marked(names: dict[int, list[str]], shape: tuple[int, ...]) -> BoolArray:
-    marked = np.zeros(shape, dtype=bool)
-    for coil, sensors in names.items():
-        for name in sensors:
-            face, _, sensor = name.partition(" sensor ")
-            marked[2 * coil + FACES.index(face), int(sensor) - 1] = True
-    return marked
 
 
 def _dead(mean_g_m2: FloatArray, face_start: IntArray) -> BoolArray:

@@ -72,24 +72,16 @@ def gauge_health(coils: CoilBatch) -> GaugeHealth:
     told = np.add.reduceat(np.where(calibrates, 0.0, coils.mean_g_m2), coils.face_start[:-1])
     known = rows[:, None] - calibrating
     mean = np.divide(told, known, out=np.full(told.shape, np.nan), where=known > 0)
+    stuck = stuck_sensors(coils.mean_g_m2, coils.face_start)
     missing = np.maximum(coils.expected_rows - rows, 0).reshape(count, _FACES).sum(axis=0)
     return GaugeHealth(
         coils=count,
-        stuck_coils=_stuck(coils),
+        stuck_coils=stuck.reshape(count, _FACES, SENSORS_PER_FACE).sum(axis=0),
         calibrating_share=_by_face(calibrating).sum(axis=0) / rows.reshape(count, _FACES).sum(axis=0)[:, None],
         restless=_restless(np.where(calibrates, np.nan, coils.mean_g_m2), coils.face_start),
         off_share=np.stack([_off(_by_face(mean)[:, face]) for face in range(_FACES)]),
         missing_share=missing / coils.expected_rows.reshape(count, _FACES).sum(axis=0),
     )
-
-
-def _stuck(coils: CoilBatch) -> IntArray:
-    found = np.zeros((_FACES, SENSORS_PER_FACE), dtype=np.int64)
-    for names in stuck_sensors(coils.mean_g_m2, coils.face_start).values():
-        for name in names:
-            face, _, sensor = name.partition(" sensor ")
-            found[FACES.index(face), int(sensor) - 1] += 1
-    return found
 
 
 def _restless(told_g_m2: FloatArray, face_start: IntArray) -> FloatArray:
