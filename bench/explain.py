@@ -48,13 +48,13 @@ class Tried:
 
 
 def tried(
-    ensemble: Ensemble, *, restlessness: float, scale: Scale, coils: int, seed: int, asked: Callable[[KnownCoil], bool]
+    ensemble: Ensemble, *, restlessness: float, scale: Scale, coils: int, seed: int, wanted: Callable[[KnownCoil], bool]
 ) -> list[Tried]:
-    """Explain every coil with a known place that is asked for."""
+    """Explain every coil with a known place that is wanted."""
     done = []
     line = LineSettings(defect_share=0.9, restlessness=restlessness)
     for coil in known_coils(ensemble, line, coils=coils, seed=seed, scale=scale):
-        if not asked(coil):
+        if not wanted(coil):
             continue
         wall, processor = time.perf_counter(), time.process_time()
         found = explain(coil.batch, ensemble)
@@ -77,12 +77,16 @@ def main() -> int:
     with report("bench.explain", "Explanations: time, place and faithfulness", given.out, on=on):
         print(f"onnxruntime {version('onnxruntime')}, {THREADS} threads a member, ensemble {ensemble.version}\n")
         everything = {
-            name: tried(ensemble, restlessness=how, scale=scale, coils=given.coils, seed=SEED, asked=lambda _: True)
-            for name, how, scale in LINES
+            name: tried(
+                ensemble, restlessness=restlessness, scale=scale, coils=given.coils, seed=SEED, wanted=lambda _: True
+            )
+            for name, restlessness, scale in LINES
         }
         small = {
-            name: tried(ensemble, restlessness=how, scale=scale, coils=given.small, seed=SEED + 1, asked=_is_small)
-            for name, how, scale in LINES
+            name: tried(
+                ensemble, restlessness=restlessness, scale=scale, coils=given.small, seed=SEED + 1, wanted=_is_small
+            )
+            for name, restlessness, scale in LINES
         }
         print("## One coil\n")
         slowest = _times(ensemble, everything, rounds=given.rounds)
@@ -164,7 +168,7 @@ def _pointing_rows(name: str, done: Sequence[Tried], small: Sequence[Tried]) -> 
         "all": done,
         "NOK only for its defect": [one for one in done if one.coil.by_defect],
         "small defects": small,
-        "small defects without which the ensemble calls it OK too": [one for one in small if one.coil.decides],
+        "small defects without which the ensemble calls it OK too": [one for one in small if one.coil.by_defect_alone],
     }
     for what, some in parts.items():
         if not some:

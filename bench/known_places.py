@@ -30,7 +30,7 @@ class KnownCoil:
     defects: tuple[Defect, ...]
     pointed: BoolArray  # [2, 24, 3] cells of an explanation that lie on a defect
     by_defect: bool  # without its defects the expert would have called it OK
-    decides: bool  # and so would the ensemble
+    by_defect_alone: bool  # nor would the ensemble have called it NOK
 
 
 def known_coils(
@@ -64,7 +64,7 @@ def known_coils(
                 defects=truth.defects,
                 pointed=_pointed(truth, length_m),
                 by_defect=expert_of[key] == "OK",
-                decides=expert_of[key] == "OK" and key in plainly_ok,
+                by_defect_alone=expert_of[key] == "OK" and key in plainly_ok,
             )
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from console.options import EMBEDDED
 from schemas.errors import CoilflowError
@@ -168,13 +169,13 @@ def _unexpected(error: Exception) -> int:
 
 
 def _complain(sentence: str, remedy: str, code: int) -> int:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {_plain(sentence)}; {_plain(remedy)}")
+    console = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+    console.print(Text.assemble(("error:", "bold red"), f" {_plain(sentence)}; {_plain(remedy)}"))
     return code
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split()).replace("[", "\\[").rstrip(".")
+    return " ".join(text.split()).rstrip(".")
 
 
 def _with_store_value(arguments: Sequence[str]) -> list[str]:

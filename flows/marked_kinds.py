@@ -15,6 +15,7 @@ from models.kind_places import Kinds
 from models.place_features import WIDTH, Place, place_features, struck_sensors
 from models.scales import from_band
 from schemas.coils import CoilKey, Float32Array, Limits
+from schemas.errors import CoilflowError
 from schemas.kinds import NO_KIND, kind_name
 from schemas.layout import FACES, MATRIX_ROWS, SENSORS_PER_FACE
 from store.connection import Connection
@@ -22,6 +23,10 @@ from store.kinds import MarkedKind
 
 HOLDOUT_SHARE = 0.3  # of the coils that people marked: they judge, and no version ever learns from them
 _LEAST_ROWS = 2
+
+
+class KindsStoppedError(CoilflowError):
+    """Looking at what people marked was given up; nothing was learnt of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,15 +93,16 @@ def marked_places(
         connection: on a database of this version.
         marked: that is agreed.
         otherwise: limits where the ensemble that judged was never registered.
-        stop: ends the look; what was looked at until then is returned.
+        stop: ends the look.
 
     Raises:
+        KindsStoppedError: `stop` was set.
         StoreError: the database refused.
     """
     parts = {True: _Gathered(), False: _Gathered()}
     for one in marked:
         if stop.is_set():
-            break
+            raise KindsStoppedError("the run was given up", remedy="nothing is to be done: it is run again")
         coil = coil_matrix(connection, one.key, revision=one.revision, otherwise=otherwise)
         if not isinstance(coil, CoilMatrix):
             continue

@@ -67,13 +67,14 @@ def refit(base: KindManifest, places: KnownPlaces, marked: MarkedPlaces, before:
         why += [f"{kind_in_words(kind)} is found too seldom to be told" for kind in missed]
         new = [kind for kind in new if kind not in missed]
         fitted = _fit(base, joined, marked, new)
-    why += [f"{kind_in_words(kind)} is told, by {marked.learnt.coils[kind]} coils" for kind in new]
     both = [kind for kind in before.manifest.kinds if kind in fitted.opened.manifest.kinds]
-    why += [f"{kind_in_words(kind)} is no longer told" for kind in before.manifest.kinds if kind not in both]
     judges = joined.holdout & np.isin(joined.kind, both)
     features, true = joined.features[judges], joined.kind[judges]
     change = macro_difference(true, _told(before, features), _told(fitted.opened, features))
     taken = change.low >= -_MARGIN
+    told, let_go = ("is told", "is no longer told") if taken else ("would be told", "would no longer be told")
+    why += [f"{kind_in_words(kind)} {told}, by {marked.learnt.coils[kind]} coils" for kind in new]
+    why += [f"{kind_in_words(kind)} {let_go}" for kind in before.manifest.kinds if kind not in both]
     why.append(_weighed(change, len(true), taken=taken))
     return Refit(manifest=fitted.opened.manifest, model=fitted.model, taken=taken, why="; ".join(why))
 

@@ -8,7 +8,7 @@ from schemas.layout import SENSORS_PER_FACE
 _ACROSS = np.linspace(-1, 1, SENSORS_PER_FACE)
 SQUARE = np.stack([np.ones_like(_ACROSS), _ACROSS, _ACROSS**2], axis=1)  # what wedge and bow of strip are made of
 _MIN_ROWS = 10  # a shorter stretch is no stuck sensor
-_SURPRISE = 15.0  # -log probability; on 3,000 simulated coils it found 157 of 172 stuck gauges, and named 11 falsely
+_SURPRISE = 15.0  # -log probability; what it finds, and what falsely: docs/results/gauge.md
 
 
 def stuck_sensors(mean_g_m2: FloatArray, face_start: IntArray) -> BoolArray:
@@ -22,7 +22,7 @@ def stuck_sensors(mean_g_m2: FloatArray, face_start: IntArray) -> BoolArray:
         face_start: [2B + 1] offsets of the faces, top and bottom of each coil in turn; at least two rows a face.
 
     Returns:
-        bool [2B, 9].
+        [2B, 9] bool: sensors that are stuck somewhere along the strip.
     """
     first, count = face_start[:-1], np.diff(face_start)
     stuck = np.zeros((len(count), SENSORS_PER_FACE), dtype=bool)

@@ -20,7 +20,8 @@ def name_kinds(context: JobContext) -> str:
 
     Raises:
         BundleError: the kind model that coilflow came with is damaged, or the last was fitted by another version.
-        NotLeaderError: the run was given up; nothing was stored.
+        KindsStoppedError: the run was given up while it looked at what people marked.
+        NotLeaderError: the run was given up later; nothing was stored.
         StoreError: the database refused.
     """
     base, places = shipped_places()
@@ -37,8 +38,6 @@ def name_kinds(context: JobContext) -> str:
 
         limits = parse_ensemble(read_file(SHIPPED / ENSEMBLE), SHIPPED).limits
         known = marked_places(connection, marked, limits, stop=context.stop)
-        if context.stop.is_set():
-            return "given up; nothing was learnt"
         found = refit(base, places, known, CurrentKinds().of(connection))
         with fenced(connection, context.attempt_id):
             store_kind_model(

@@ -6,8 +6,11 @@ import pytest
 from bench.known_places import KnownCoil, chance, hits, known_coils
 from models.ensemble import Ensemble, load_ensemble
 from models.explain import explain
+from plant.line import simulate
 from plant.settings import LineSettings
-from schemas.matrices import Scale
+from processors.assemble import assemble
+from processors.normalize import normalize
+from schemas.matrices import Scale, keys_of
 
 LEAST = 0.8  # of coils
 COILS = 300  # of which about an eighth are NOK for expert and ensemble
@@ -41,6 +44,21 @@ def test_the_largest_region_of_the_only_defect_overlaps_it(shipped: Ensemble) ->
         groups = slice(region.first_sensor // 3, region.last_sensor // 3 + 1)
         overlapping += bool(coil.pointed[["top", "bottom"].index(region.face), windows, groups].any())
     assert overlapping > LEAST * len(coils)
+
+
+def test_a_defect_decides_alone_where_expert_and_ensemble_call_the_coil_ok_without_it(shipped: Ensemble) -> None:
+    coils = pointed_at(shipped, "limits")
+    alone = {keys_of(coil.batch)[0] for coil in coils if coil.by_defect_alone}
+    not_alone = {keys_of(coil.batch)[0] for coil in coils if coil.by_defect and not coil.by_defect_alone}
+    assert alone
+    called_ok = set()
+    for block in simulate(COILS, seed=31, line=LineSettings(defect_share=0.0, restlessness=0.5)):
+        plain = normalize(assemble(block.rows, block.headers).coils, shipped.limits).batch
+        scores = shipped.score(plain)
+        called_ok |= {key for key, p in zip(keys_of(plain), scores.p_nok, strict=True) if p < scores.threshold}
+    assert alone <= called_ok
+    assert not not_alone & called_ok
+    assert all(coil.by_defect for coil in coils if coil.by_defect_alone)
 
 
 def test_a_hit_is_on_the_face_the_metres_and_the_sensors_of_a_defect(shipped: Ensemble) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import numpy as np
@@ -14,8 +15,9 @@ from console.cli import run
 from console.rest.names import coil_path
 from console.rest.service import Service, running_service
 from console.web.pages import coil_url
-from flows.marked_kinds import MarkedPlaces, Part, agreed
-from flows.refit_kinds import refit
+from flows.coil_matrix import coil_matrix
+from flows.marked_kinds import KindsStoppedError, MarkedPlaces, Part, agreed
+from flows.refit_kinds import Refit, refit
 from flows.served import always
 from models.ensemble import Ensemble
 from models.kind_places import Kinds, KnownPlaces
@@ -181,23 +183,44 @@ def test_a_kind_that_is_hardly_ever_found_is_not_told() -> None:
     assert "whim is found too seldom to be told" in found.why
 
 
-def test_a_kind_that_too_few_coils_teach_by_now_is_let_go_and_holds_no_later_model_back() -> None:
+def blots(learnt: int) -> MarkedPlaces:
+    """Places like no other, of so many coils to learn from and of twenty to judge by."""
+    places = shipped_places()[1]
+    some = np.random.default_rng(0).choice(np.flatnonzero(~places.holdout), learnt + 20, replace=False)
+    features, kind = places.features[some] + 10 * places.features.std(axis=0), np.array(["blot"] * len(some))
+    return MarkedPlaces(
+        learnt=part(features[20:], kind[20:]), judged=part(features[:20], kind[:20]), digest=f"{learnt:064}"
+    )
+
+
+@pytest.fixture(scope="module")
+def blot_is_told() -> Refit:
+    return refit(*shipped_places(), blots(40), shipped_kinds())
+
+
+def test_a_kind_that_too_few_coils_teach_by_now_is_let_go_and_holds_no_later_model_back(blot_is_told: Refit) -> None:
     base, places = shipped_places()
-    some = np.random.default_rng(0).choice(np.flatnonzero(~places.holdout), 60, replace=False)
-    features, kind = places.features[some] + 10 * places.features.std(axis=0), np.array(["blot"] * 60)
-    marked = MarkedPlaces(learnt=part(features[:40], kind[:40]), judged=part(features[40:], kind[40:]), digest="0" * 64)
-    known = refit(base, places, marked, shipped_kinds())
-    assert known.taken
-    assert known.manifest.kinds == (*base.kinds, "blot")
-    fewer = MarkedPlaces(learnt=part(features[:4], kind[:4]), judged=part(features[40:], kind[40:]), digest="1" * 64)
-    later = refit(base, places, fewer, kind_model(known.manifest, known.model, place="the one before"))
+    assert blot_is_told.taken
+    assert blot_is_told.manifest.kinds == (*base.kinds, "blot")
+    before = kind_model(blot_is_told.manifest, blot_is_told.model, place="the one before")
+    later = refit(base, places, blots(4), before)
     assert later.taken, later.why
     assert later.manifest.kinds == base.kinds
     assert "blot was marked on 4 coils" in later.why
     assert "blot is no longer told" in later.why
 
 
-def test_a_run_that_is_given_up_learns_nothing(connection: Connection, database: str, marked: list[Drip]) -> None:
+def test_a_model_that_is_not_taken_says_what_would_have_been(blot_is_told: Refit) -> None:
+    base, places = shipped_places()
+    wrong = marked_as(places, np.random.default_rng(0).permutation(places.kind))
+    worse = refit(base, places, wrong, kind_model(blot_is_told.manifest, blot_is_told.model, place="the one before"))
+    assert not worse.taken
+    assert "blot would no longer be told" in worse.why
+
+
+def test_a_run_that_is_given_up_learns_nothing(
+    connection: Connection, database: str, marked: list[Drip], monkeypatch: pytest.MonkeyPatch
+) -> None:
     record_feedback(connection, [drip.word("zinc_drip") for drip in marked])
     given_up = JobContext(
         settings=Settings(),
@@ -210,8 +233,14 @@ def test_a_run_that_is_given_up_learns_nothing(connection: Connection, database:
         now=NOON,
         stop=threading.Event(),
     )
-    given_up.stop.set()
-    assert name_kinds(given_up) == "given up; nothing was learnt"
+
+    def look_once(*asked: Any, **more: Any) -> object:
+        given_up.stop.set()
+        return coil_matrix(*asked, **more)
+
+    monkeypatch.setattr("flows.marked_kinds.coil_matrix", look_once)
+    with pytest.raises(KindsStoppedError):
+        name_kinds(given_up)
     assert last_kind_model(connection, shipped_kinds().manifest.base, taken=False) is None
 
 

@@ -1,6 +1,10 @@
 """Promises of YOLOv8's frozen blocks."""
 
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -63,3 +67,18 @@ def test_ten_blocks_are_there_as_ultralytics_counts_them() -> None:
     network = _yolo(0)
     assert len(network.blocks) == 9
     assert network.head.in_features == 1280
+
+
+def test_a_process_that_builds_one_leaves_no_folder_behind(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "YOLO_CONFIG_DIR"}
+    code = """
+import os
+from pathlib import Path
+from models.network_spec import NetworkOptions
+from models.networks import build
+build("yolov8n-cls", NetworkOptions())
+assert list(Path(os.environ["YOLO_CONFIG_DIR"]).iterdir()), "its settings are not here"
+"""
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, env={**environment, "TMPDIR": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []
