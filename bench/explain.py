@@ -64,6 +64,15 @@ def tried(
     return done
 
 
+def _of_each_line(
+    ensemble: Ensemble, *, coils: int, seed: int, wanted: Callable[[KnownCoil], bool]
+) -> dict[str, list[Tried]]:
+    return {
+        name: tried(ensemble, restlessness=restlessness, scale=scale, coils=coils, seed=seed, wanted=wanted)
+        for name, restlessness, scale in LINES
+    }
+
+
 def main() -> int:
     """Print the three findings, and what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench.explain")
@@ -76,18 +85,8 @@ def main() -> int:
     ensemble = load_ensemble(None, threads=THREADS)
     with report("bench.explain", "Explanations: time, place and faithfulness", given.out, on=on):
         print(f"onnxruntime {version('onnxruntime')}, {THREADS} threads a member, ensemble {ensemble.version}\n")
-        everything = {
-            name: tried(
-                ensemble, restlessness=restlessness, scale=scale, coils=given.coils, seed=SEED, wanted=lambda _: True
-            )
-            for name, restlessness, scale in LINES
-        }
-        small = {
-            name: tried(
-                ensemble, restlessness=restlessness, scale=scale, coils=given.small, seed=SEED + 1, wanted=_is_small
-            )
-            for name, restlessness, scale in LINES
-        }
+        everything = _of_each_line(ensemble, coils=given.coils, seed=SEED, wanted=lambda _: True)
+        small = _of_each_line(ensemble, coils=given.small, seed=SEED + 1, wanted=_is_small)
         print("## One coil\n")
         slowest = _times(ensemble, everything, rounds=given.rounds)
         print("\n## Does it point at the defect?\n")

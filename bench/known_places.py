@@ -48,8 +48,8 @@ def known_coils(
     without = simulate(coils, seed=seed, line=replace(line, defect_share=0.0))
     for block, faultless in zip(simulate(coils, seed=seed, line=line), without, strict=True):
         batch, plain = (_batch(some, ensemble, scale) for some in (block, faultless))
-        scores, plain_scores = ensemble.score(batch), ensemble.score(plain)
-        plainly_ok = {key for row, key in enumerate(keys_of(plain)) if plain_scores.p_nok[row] < plain_scores.threshold}
+        scores = ensemble.score(batch)
+        plain_row = {key: row for row, key in enumerate(keys_of(plain))}
         expert_of = {header.key: header.label for header in faultless.headers}
         truth_of = {header.key: truth for header, truth in zip(block.headers, block.truth, strict=True)}
         length_of = {header.key: header.order.length_m for header in block.headers}
@@ -59,12 +59,13 @@ def known_coils(
             if not truth.defects or truth.judgement.label != "NOK" or scores.p_nok[row] < scores.threshold:
                 continue
             assert length_m is not None, "the simulated line names lengths"
+            by_defect = expert_of[key] == "OK"
             yield KnownCoil(
                 batch=batch.slice(row, 1),
                 defects=truth.defects,
                 pointed=_pointed(truth, length_m),
-                by_defect=expert_of[key] == "OK",
-                by_defect_alone=expert_of[key] == "OK" and key in plainly_ok,
+                by_defect=by_defect,
+                by_defect_alone=by_defect and _called_ok(plain.slice(plain_row[key], 1), ensemble),
             )
 
 
@@ -103,6 +104,11 @@ def _pointed(truth: CoilTruth, length_m: float) -> BoolArray:
             if defect.face in (face, "both") or defect.kind in _OF_THE_GAP:
                 pointed[number, along, groups] = True
     return pointed
+
+
+def _called_ok(coil: pa.RecordBatch, ensemble: Ensemble) -> bool:
+    score = ensemble.score(coil)
+    return bool(score.p_nok[0] < score.threshold)
 
 
 def _batch(block: SimulatedBlock, ensemble: Ensemble, scale: Scale) -> pa.RecordBatch:

@@ -1,6 +1,5 @@
 """Decided coils of the simulated line in a database."""
 
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,14 +12,12 @@ from plant.line import simulate
 from plant.settings import LineSettings
 from processors.assemble import Assembled, assemble
 from processors.score import Scorer
-from scheduler.once import run_once
-from scheduler.registry import registered_jobs
 from schemas.coils import CoilKey
 from schemas.settings import Settings
 from store.connection import Connection
 from tests.flows.given import Cells, grey_row, write_grey
 from tests.flows.judging import MeanScorer
-from tests.scheduler.given import NOON
+from tests.scheduler.given import NOON, run_registered
 
 PLANT = "linz"
 
@@ -53,16 +50,6 @@ def decide(connection: Connection, source: Source, scorer: Scorer | None = None)
 
 def run_job(database: str, job: str) -> str:
     """Run a job as a scheduler does, and say what it said."""
-    settings = Settings()
-    fire = run_once(
-        database,
-        job,
-        settings=settings,
-        jobs=registered_jobs(settings),
-        clock=lambda: NOON,
-        who="test",
-        why=None,
-        stop=threading.Event(),
-    )
+    fire = run_registered(database, job, NOON)
     assert fire.state == "committed", fire
     return fire.said or ""

@@ -8,17 +8,34 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scheduler.jobs import Job, JobContext, Jobs
+from scheduler.once import run_once
+from scheduler.registry import registered_jobs
 from scheduler.service import Scheduler
 from schemas.loop_settings import ScheduleSettings
 from schemas.settings import Settings
 from store.connection import Connection, connect
 from store.leadership import leader_session, take_over
-from store.schedule import committing
+from store.schedule import PastFire, committing
 from store.schedules import register_schedules
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EVERY_MINUTE = "* * * * *"
 HASTY = Settings(schedule=ScheduleSettings(take_over_s=2.0))
+
+
+def run_registered(database: str, name: str, now: datetime) -> PastFire:
+    """Run a job of the registry at a time."""
+    settings = Settings()
+    return run_once(
+        database,
+        name,
+        settings=settings,
+        jobs=registered_jobs(settings),
+        clock=lambda: now,
+        who="test",
+        why=None,
+        stop=threading.Event(),
+    )
 
 
 def ledger(connection: Connection) -> None:

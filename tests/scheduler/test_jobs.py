@@ -1,37 +1,17 @@
 """The jobs that are built in: housekeeping and the watch over feedback."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from scheduler.once import run_once
-from scheduler.registry import registered_jobs
-from schemas.settings import Settings
 from store.alarms import open_alarms
 from store.connection import Connection, connect
 from store.feedback import Feedback, record_feedback
-from store.schedule import PastFire
 from store.verdicts import record_verdicts
-from tests.scheduler.given import NOON, rows
+from tests.scheduler.given import NOON, rows, run_registered
 from tests.store.given import KAFKA, decided, key_of
 from tests.waiting import wait_until
 
 DAY = timedelta(days=1)
-
-
-def run(database: str, name: str, now: datetime) -> PastFire:
-    """Run a job of the registry at a time."""
-    settings = Settings()
-    return run_once(
-        database,
-        name,
-        settings=settings,
-        jobs=registered_jobs(settings),
-        clock=lambda: now,
-        who="test",
-        why=None,
-        stop=threading.Event(),
-    )
 
 
 def judge(connection: Connection, *coil_ids: str, at: datetime) -> None:
@@ -58,8 +38,8 @@ def test_housekeeping_deletes_what_was_published_or_run_long_ago_and_nothing_els
     judge(connection, "old", "new", "waiting", at=NOON)
     connection.execute("update coilflow.outbox set published_at = %s where key = 'linz/old'", (NOON - 8 * DAY,))
     connection.execute("update coilflow.outbox set published_at = %s where key = 'linz/new'", (NOON - DAY,))
-    run(database, "housekeeping", NOON - 500 * DAY)
-    assert run(database, "housekeeping", NOON).said == "deleted 1 published rows of the outbox, 1 old runs"
+    run_registered(database, "housekeeping", NOON - 500 * DAY)
+    assert run_registered(database, "housekeeping", NOON).said == "deleted 1 published rows of the outbox, 1 old runs"
     assert {row["key"] for row in rows(connection, "select key from coilflow.outbox")} == {"linz/new", "linz/waiting"}
     assert rows(connection, "select fire_at from coilflow.fires") == [{"fire_at": NOON}]
     assert [row["epoch"] for row in rows(connection, "select epoch from coilflow.leaders order by 1")][-1] == 2
@@ -69,19 +49,19 @@ def test_coils_of_which_nobody_says_anything_are_an_alarm_until_somebody_does(
     database: str, connection: Connection
 ) -> None:
     judge(connection, "1", at=NOON - 10 * DAY)
-    run(database, "alarm_watch", NOON - 9 * DAY)
+    run_registered(database, "alarm_watch", NOON - 9 * DAY)
     assert open_alarms(connection) == ()  # not long enough
     judge(connection, "2", at=NOON - DAY)
-    run(database, "alarm_watch", NOON)
+    run_registered(database, "alarm_watch", NOON)
     assert [(alarm.kind, alarm.subject) for alarm in open_alarms(connection)] == [("no_feedback", "linz")]
     said(connection, "1", at=NOON)
-    run(database, "alarm_watch", NOON + timedelta(minutes=15))
+    run_registered(database, "alarm_watch", NOON + timedelta(minutes=15))
     assert open_alarms(connection) == ()
 
 
 def test_no_coils_are_no_reason_for_feedback(database: str, connection: Connection) -> None:
     judge(connection, "1", at=NOON - 10 * DAY)
-    run(database, "alarm_watch", NOON)
+    run_registered(database, "alarm_watch", NOON)
     assert open_alarms(connection) == ()
 
 
@@ -89,13 +69,13 @@ def test_too_few_labels_to_score_a_model_are_an_alarm(database: str, connection:
     coils = [str(number) for number in range(30)]
     judge(connection, *coils, at=NOON - DAY)
     said(connection, *coils[:10], at=NOON - DAY)
-    run(database, "alarm_watch", NOON)
+    run_registered(database, "alarm_watch", NOON)
     [alarm] = open_alarms(connection)
     assert (alarm.kind, alarm.subject) == ("few_labels", "linz")
     assert "of 30 coils of linz in 30 days 10 have a label" in alarm.text
     assert "no score of its models leads to a retraining until more than 10 do" in alarm.text
     said(connection, "10", at=NOON)
-    run(database, "alarm_watch", NOON + timedelta(minutes=15))
+    run_registered(database, "alarm_watch", NOON + timedelta(minutes=15))
     assert open_alarms(connection) == ()
 
 
@@ -107,7 +87,7 @@ def test_scores_are_reckoned_before_the_fence_so_that_nobody_waits_for_them(
     with ThreadPoolExecutor(1) as threads:
         with connect(database) as slow, slow.transaction():
             slow.execute("lock table coilflow.verdicts in access exclusive mode")
-            ran = threads.submit(run, database, "score", NOON + DAY)
+            ran = threads.submit(run_registered, database, "score", NOON + DAY)
             wait_until(lambda: rows(connection, blocked))
             with connection.transaction():
                 assert len(rows(connection, "select * from coilflow.leaders where ended_at is null for update nowait"))
